@@ -1,0 +1,77 @@
+# campaign_autoclose: PostgreSQL extension that closes messaging campaigns
+#
+#   make, make install, make installcheck    as with any PGXS module
+#   make check    builds and tests in a cluster of its own (see test/run --help)
+#   make demo     shows the extension at work, in a cluster of its own
+
+EXTENSION = campaign_autoclose
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
+
+MODULE_big = $(EXTENSION)
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+PG_CPPFLAGS = -I$(srcdir)/src
+PGFILEDESC = "campaign_autoclose - closes messaging campaigns"
+
+DATA = $(wildcard sql/$(EXTENSION)--*--*.sql)
+DATA_built = sql/$(EXTENSION)--$(EXTVERSION).sql
+
+REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test
+ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test
+TAP_TESTS = $(if $(wildcard test/t/*.pl),1)
+PROVE_TESTS = test/t/*.pl
+
+# These do without PGXS, which has a "check" of its own that only fails: they
+# install what is missing, pg_config included.
+OWN_GOALS = check demo
+
+ifneq (,$(filter $(OWN_GOALS),$(MAKECMDGOALS)))
+
+.PHONY: $(MAKECMDGOALS)
+
+check:
+	@bash test/run
+
+demo:
+	@bash demo/run
+
+$(filter-out $(OWN_GOALS),$(MAKECMDGOALS)):
+	@$(MAKE) $@
+
+else
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+ifeq (,$(wildcard $(PGXS)))
+$(error PostgreSQL's development files are needed: install postgresql-server-dev-NN (NN is the server's major version), or name its pg_config with PG_CONFIG=/path/to/pg_config)
+endif
+
+# Each test has a database of its own, so that it can begin with CREATE
+# EXTENSION; pg_regress makes one database a run.
+NO_INSTALLCHECK = 1
+
+include $(PGXS)
+
+PROVE_FLAGS += -I test/t
+
+$(OBJS): $(wildcard src/*.h)
+
+$(DATA_built): sql/$(EXTENSION).sql $(EXTENSION).control
+	cp $< $@
+
+.PHONY: installcheck
+installcheck:
+	@status=0; \
+	for test in $(REGRESS); do \
+	  $(pg_regress_installcheck) $(REGRESS_OPTS) $$test || status=1; \
+	done; \
+	for test in $(ISOLATION); do \
+	  $(pg_isolation_regress_installcheck) $(ISOLATION_OPTS) $$test || status=1; \
+	done; \
+	exit $$status
+ifneq (,$(TAP_TESTS))
+	@$(prove_installcheck)
+endif
+
+endif

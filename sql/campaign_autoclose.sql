@@ -1,0 +1,323 @@
+-- campaign_autoclose: closes messaging campaigns inside the database.
+-- ASCII only: the script must load in a database of any encoding.
+
+\echo Use "CREATE EXTENSION campaign_autoclose" to load this file. \quit
+
+--
+-- Tables.  They are written by the functions below only.
+--
+
+CREATE TABLE campaign_source (
+	source name PRIMARY KEY,
+	campaigns regclass NOT NULL UNIQUE,
+	messages regclass NOT NULL UNIQUE,
+	interactions regclass,
+	contacts regclass,
+	columns jsonb NOT NULL DEFAULT '{}',
+	labels jsonb NOT NULL DEFAULT '{}',
+	mode text NOT NULL DEFAULT 'active' CHECK (mode IN ('active', 'shadow', 'paused')),
+	completion_rule text NOT NULL DEFAULT 'contacts' CHECK (completion_rule IN ('contacts', 'messages')),
+	interaction_timeout interval NOT NULL DEFAULT '24 hours',
+	campaign_timeout interval NOT NULL DEFAULT '48 hours',
+	stall_after interval NOT NULL DEFAULT '10 minutes',
+	check_delay interval NOT NULL DEFAULT '5 seconds',
+	expired_every interval DEFAULT '1 hour',
+	timeout_every interval DEFAULT '6 hours',
+	sending_every interval DEFAULT '2 minutes',
+	interrupted_every interval DEFAULT '5 minutes',
+	settle_for interval NOT NULL DEFAULT '24 hours',
+	history_keep interval NOT NULL DEFAULT '30 days',
+	interaction_message text,
+	timeout_message text,
+	batch_size integer NOT NULL DEFAULT 5000,
+	time_zone text,
+	search_path text NOT NULL,
+	on_event text,
+	log_messages boolean NOT NULL DEFAULT false,
+	attached_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	attached_names text[] NOT NULL
+);
+
+COMMENT ON TABLE campaign_source IS 'one row a source: the tables attached to campaign_autoclose, and the settings they are judged by; changed by campaign_alter()';
+COMMENT ON COLUMN campaign_source.source IS 'name of the source';
+COMMENT ON COLUMN campaign_source.columns IS 'standard column names that the tables call otherwise';
+COMMENT ON COLUMN campaign_source.labels IS 'standard status words that the tables call otherwise';
+COMMENT ON COLUMN campaign_source.mode IS 'active: act; shadow: decide and record, but do not act; paused: do nothing';
+COMMENT ON COLUMN campaign_source.completion_rule IS 'contacts: every contact''s cycle has ended; messages: no message is pending';
+COMMENT ON COLUMN campaign_source.interaction_timeout IS 'how long a contact may stay silent after Message 1';
+COMMENT ON COLUMN campaign_source.campaign_timeout IS 'how long a campaign may stay open';
+COMMENT ON COLUMN campaign_source.stall_after IS 'how long a campaign with pending messages may send nothing';
+COMMENT ON COLUMN campaign_source.check_delay IS 'how long after the change that may have ended it a campaign is judged';
+COMMENT ON COLUMN campaign_source.expired_every IS 'how often silent contacts are looked for; NULL: never';
+COMMENT ON COLUMN campaign_source.timeout_every IS 'how often campaigns open for too long are looked for; NULL: never';
+COMMENT ON COLUMN campaign_source.sending_every IS 'how often every open campaign is judged; NULL: never';
+COMMENT ON COLUMN campaign_source.interrupted_every IS 'how often stalled campaigns are looked for; NULL: never';
+COMMENT ON COLUMN campaign_source.settle_for IS 'how long after closing the statistics are kept right, and new pending messages reopen';
+COMMENT ON COLUMN campaign_source.history_keep IS 'how long events and sweep runs are kept';
+COMMENT ON COLUMN campaign_source.interaction_message IS 'error message of a contact who stayed silent; NULL: the default, naming the interval';
+COMMENT ON COLUMN campaign_source.timeout_message IS 'error message of what was pending at the campaign timeout; NULL: the default, naming the interval';
+COMMENT ON COLUMN campaign_source.batch_size IS 'messages marked in one transaction of a worker';
+COMMENT ON COLUMN campaign_source.time_zone IS 'zone of timestamps that have none';
+COMMENT ON COLUMN campaign_source.search_path IS 'search_path under which the application''s triggers run';
+COMMENT ON COLUMN campaign_source.on_event IS 'function of the application, taking jsonb, called for each event';
+COMMENT ON COLUMN campaign_source.log_messages IS 'log each marked message with its contact''s name and number';
+COMMENT ON COLUMN campaign_source.attached_names IS 'the tables'' names when they were attached or last activated';
+
+-- Which sources may act, and in which database: not dumped, so that a
+-- restored or copied database does nothing until it is told to.
+CREATE TABLE campaign_armed (
+	source name,
+	database oid,
+	PRIMARY KEY (source, database)
+);
+COMMENT ON TABLE campaign_armed IS 'sources that may act in the database of this OID; campaign_alter(source, ''mode'', ''active'') adds one';
+
+CREATE TABLE campaign_event (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	at timestamptz NOT NULL,
+	source name NOT NULL,
+	campaign_id text NOT NULL,
+	event text NOT NULL CHECK (event IN ('closed', 'reopened', 'expired', 'stalled', 'error')),
+	status_from text,
+	status_to text,
+	reason text NOT NULL,
+	details jsonb NOT NULL DEFAULT '{}',
+	shadow boolean NOT NULL DEFAULT false
+);
+CREATE INDEX campaign_event_campaign_idx ON campaign_event (source, campaign_id);
+CREATE INDEX campaign_event_at_idx ON campaign_event (source, at);
+COMMENT ON TABLE campaign_event IS 'what was done to which campaign, when and why; written in the transaction that did it';
+COMMENT ON COLUMN campaign_event.at IS 'the moment that the campaign was judged by';
+COMMENT ON COLUMN campaign_event.campaign_id IS 'the campaign''s key, as text';
+COMMENT ON COLUMN campaign_event.shadow IS 'decided in shadow mode, not done';
+
+CREATE TABLE campaign_sweep_run (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	source name NOT NULL,
+	sweep text NOT NULL CHECK (sweep IN ('expired', 'timeout', 'sending', 'interrupted')),
+	started_at timestamptz NOT NULL,
+	finished_at timestamptz,
+	as_of timestamptz,
+	runs bigint NOT NULL DEFAULT 1,
+	campaigns_checked bigint NOT NULL DEFAULT 0,
+	campaigns_updated bigint NOT NULL DEFAULT 0,
+	campaigns_closed bigint NOT NULL DEFAULT 0,
+	campaigns_resumed bigint NOT NULL DEFAULT 0,
+	campaigns_skipped bigint NOT NULL DEFAULT 0,
+	messages_checked bigint NOT NULL DEFAULT 0,
+	messages_marked bigint NOT NULL DEFAULT 0,
+	error text
+);
+CREATE INDEX campaign_sweep_run_last_idx ON campaign_sweep_run (source, sweep, id);
+COMMENT ON TABLE campaign_sweep_run IS 'runs of the sweeps; runs in a row that changed nothing are one row';
+COMMENT ON COLUMN campaign_sweep_run.started_at IS 'when the (last) run began';
+COMMENT ON COLUMN campaign_sweep_run.finished_at IS 'when the (last) run ended; NULL: it runs, or was cut short';
+COMMENT ON COLUMN campaign_sweep_run.as_of IS 'the moment given by a caller; NULL: the clock. Only runs by the clock count for the schedule';
+COMMENT ON COLUMN campaign_sweep_run.runs IS 'how many runs the row stands for';
+
+-- What is remembered of a campaign while it matters.
+CREATE TABLE campaign_state (
+	source name,
+	campaign_id text,
+	closed_at timestamptz,
+	closed_as text,
+	closed_by text CHECK (closed_by IN ('complete', 'timeout', 'hand')),
+	stalls integer NOT NULL DEFAULT 0,
+	stalled_at timestamptz,
+	shadow_verdict text,
+	noted_at timestamptz NOT NULL,
+	PRIMARY KEY (source, campaign_id)
+);
+CREATE INDEX campaign_state_closed_idx ON campaign_state (source, closed_at) WHERE closed_at IS NOT NULL;
+COMMENT ON TABLE campaign_state IS 'what is remembered of a campaign: how it was closed, how often it was found stalled';
+
+-- A campaign's last reopening is its start, so it outlives history and dump.
+CREATE TABLE campaign_reopening (
+	source name,
+	campaign_id text,
+	reopened_at timestamptz NOT NULL,
+	PRIMARY KEY (source, campaign_id)
+);
+COMMENT ON TABLE campaign_reopening IS 'last reopening of each campaign that was reopened; a campaign''s start is not before it';
+
+CREATE TABLE campaign_retry (
+	source name,
+	campaign_id text,
+	sweep text,
+	failures integer NOT NULL DEFAULT 0,
+	skips integer NOT NULL DEFAULT 0,
+	retry_at timestamptz,
+	sqlstate text,
+	error text,
+	PRIMARY KEY (source, campaign_id, sweep)
+);
+CREATE INDEX campaign_retry_due_idx ON campaign_retry (source, retry_at) WHERE retry_at IS NOT NULL;
+COMMENT ON TABLE campaign_retry IS 'campaigns that could not be processed: errors in a row with the next try, and skips in a row';
+
+SELECT pg_catalog.pg_extension_config_dump('campaign_source', '');
+SELECT pg_catalog.pg_extension_config_dump('campaign_reopening', '');
+
+GRANT SELECT ON campaign_source, campaign_armed, campaign_reopening, campaign_event,
+	campaign_sweep_run, campaign_state, campaign_retry TO PUBLIC;
+
+-- History is for the owner of the source's tables; what is dumped has no
+-- policy, which would break every other role's pg_dump.
+ALTER TABLE campaign_event ENABLE ROW LEVEL SECURITY;
+ALTER TABLE campaign_sweep_run ENABLE ROW LEVEL SECURITY;
+ALTER TABLE campaign_state ENABLE ROW LEVEL SECURITY;
+ALTER TABLE campaign_retry ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY source_owner ON campaign_event FOR SELECT USING (EXISTS (
+	SELECT FROM campaign_source AS s JOIN pg_catalog.pg_class AS c ON c.oid = s.campaigns
+	WHERE s.source = campaign_event.source AND pg_catalog.pg_has_role(c.relowner, 'USAGE')));
+CREATE POLICY source_owner ON campaign_sweep_run FOR SELECT USING (EXISTS (
+	SELECT FROM campaign_source AS s JOIN pg_catalog.pg_class AS c ON c.oid = s.campaigns
+	WHERE s.source = campaign_sweep_run.source AND pg_catalog.pg_has_role(c.relowner, 'USAGE')));
+CREATE POLICY source_owner ON campaign_state FOR SELECT USING (EXISTS (
+	SELECT FROM campaign_source AS s JOIN pg_catalog.pg_class AS c ON c.oid = s.campaigns
+	WHERE s.source = campaign_state.source AND pg_catalog.pg_has_role(c.relowner, 'USAGE')));
+CREATE POLICY source_owner ON campaign_retry FOR SELECT USING (EXISTS (
+	SELECT FROM campaign_source AS s JOIN pg_catalog.pg_class AS c ON c.oid = s.campaigns
+	WHERE s.source = campaign_retry.source AND pg_catalog.pg_has_role(c.relowner, 'USAGE')));
+
+--
+-- Set-up
+--
+
+CREATE FUNCTION campaign_create_tables(schema name DEFAULT pg_catalog.current_schema())
+RETURNS campaign_source
+AS 'MODULE_PATHNAME', 'campaign_create_tables'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_create_tables(name) IS 'create the standard tables in a schema and attach them as a source of the schema''s name';
+
+CREATE FUNCTION campaign_alter(source name, setting text, value text)
+RETURNS campaign_source
+AS 'MODULE_PATHNAME', 'campaign_alter'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_alter(name, text, text) IS 'change a setting of a source; returns its new row';
+
+CREATE FUNCTION campaign_detach(source name)
+RETURNS void
+AS 'MODULE_PATHNAME', 'campaign_detach'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_detach(name) IS 'forget a source with its history; its tables stay as they are';
+
+--
+-- Work
+--
+
+CREATE TYPE campaign_result AS (
+	source name,
+	campaign_id text,
+	previous_status text,
+	status text,
+	changed boolean,
+	pending_count bigint,
+	message_1_sent bigint,
+	message_2_sent bigint,
+	sent_count bigint,
+	delivered_count bigint,
+	read_count bigint,
+	no_interaction_count bigint,
+	failed_count bigint,
+	total_failed bigint,
+	success_count bigint,
+	interaction_count bigint,
+	contacts bigint,
+	contacts_completed bigint,
+	completed_at timestamptz
+);
+COMMENT ON TYPE campaign_result IS 'what campaign_update_status() found and did';
+
+CREATE FUNCTION campaign_update_status(campaign uuid, source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS campaign_result
+AS 'MODULE_PATHNAME', 'campaign_update_status'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_update_status(uuid, name, timestamptz) IS 'judge one campaign: recount its statistics, close it if it is complete';
+
+CREATE FUNCTION campaign_update_status(campaign_number bigint, source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS campaign_result
+AS 'MODULE_PATHNAME', 'campaign_update_status'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_update_status(bigint, name, timestamptz) IS 'judge one campaign: recount its statistics, close it if it is complete';
+
+CREATE FUNCTION campaign_update_status(campaign_key text, source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS campaign_result
+AS 'MODULE_PATHNAME', 'campaign_update_status'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_update_status(text, name, timestamptz) IS 'judge one campaign: recount its statistics, close it if it is complete';
+
+CREATE TYPE campaign_sweep_result AS (
+	sweep text,
+	campaigns_checked bigint,
+	campaigns_updated bigint,
+	campaigns_closed bigint,
+	campaigns_resumed bigint,
+	campaigns_skipped bigint,
+	messages_checked bigint,
+	messages_marked bigint
+);
+COMMENT ON TYPE campaign_sweep_result IS 'what a sweep found and did';
+
+CREATE FUNCTION campaign_check_expired_interactions(source name DEFAULT NULL, as_of timestamptz DEFAULT NULL, dry_run boolean DEFAULT false)
+RETURNS campaign_sweep_result
+AS 'MODULE_PATHNAME', 'campaign_check_expired_interactions'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_check_expired_interactions(name, timestamptz, boolean) IS 'mark contacts silent for interaction_timeout as no_interaction, and close the campaigns which that completes';
+
+CREATE FUNCTION campaign_check_timeout(source name DEFAULT NULL, as_of timestamptz DEFAULT NULL, dry_run boolean DEFAULT false)
+RETURNS campaign_sweep_result
+AS 'MODULE_PATHNAME', 'campaign_check_timeout'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_check_timeout(name, timestamptz, boolean) IS 'close campaigns that have been open for campaign_timeout, failing what is pending';
+
+CREATE FUNCTION campaign_check_sending(source name DEFAULT NULL, as_of timestamptz DEFAULT NULL, dry_run boolean DEFAULT false)
+RETURNS campaign_sweep_result
+AS 'MODULE_PATHNAME', 'campaign_check_sending'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_check_sending(name, timestamptz, boolean) IS 'judge every open campaign, and close those that are complete';
+
+CREATE FUNCTION campaign_recover_interrupted(source name DEFAULT NULL, as_of timestamptz DEFAULT NULL, dry_run boolean DEFAULT false)
+RETURNS campaign_sweep_result
+AS 'MODULE_PATHNAME', 'campaign_recover_interrupted'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_recover_interrupted(name, timestamptz, boolean) IS 'ask the application to resume campaigns with pending messages that have sent none for stall_after';
+
+CREATE PROCEDURE campaign_run_sweeps(source name DEFAULT NULL, force boolean DEFAULT false)
+AS 'MODULE_PATHNAME', 'campaign_run_sweeps'
+LANGUAGE C;
+COMMENT ON PROCEDURE campaign_run_sweeps(name, boolean) IS 'run the sweeps that are due (force: all of them), committing as it goes';
+
+--
+-- Operators
+--
+
+CREATE FUNCTION campaign_worker_status(
+	OUT process text,
+	OUT pid integer,
+	OUT database text,
+	OUT state text,
+	OUT source text,
+	OUT sweep text,
+	OUT campaigns_done bigint,
+	OUT campaigns_total bigint,
+	OUT started_at timestamptz,
+	OUT next_wake_at timestamptz,
+	OUT last_error text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'campaign_worker_status'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION campaign_worker_status() IS 'the rows of the view campaign_worker';
+
+CREATE VIEW campaign_worker AS SELECT * FROM campaign_worker_status();
+COMMENT ON VIEW campaign_worker IS 'the launcher and the workers of the whole server, as they are now';
+GRANT SELECT ON campaign_worker TO PUBLIC;
+
+-- Tells the launcher of this database, or the user that nothing is preloaded.
+CREATE FUNCTION campaign_announce()
+RETURNS void
+AS 'MODULE_PATHNAME', 'campaign_announce'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_announce() IS 'tell the launcher that this database has news; warns where campaign_autoclose is not preloaded';
+
+SELECT campaign_announce();

@@ -1,0 +1,506 @@
+/*
+ * functions.c
+ *		The SQL entry points: check the arguments, call down, form the result.
+ *
+ * What each function does, its arguments and its errors are documented in
+ * doc/reference.md.  None is strict: a NULL argument means "as if it were not
+ * given" where that makes sense, and is refused (22004) where it does not.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "attach.h"
+#include "hints.h"
+#include "lifecycle.h"
+#include "statements.h"
+#include "sweeps.h"
+
+PG_FUNCTION_INFO_V1(campaign_create_tables);
+PG_FUNCTION_INFO_V1(campaign_alter);
+PG_FUNCTION_INFO_V1(campaign_detach);
+PG_FUNCTION_INFO_V1(campaign_update_status);
+PG_FUNCTION_INFO_V1(campaign_check_expired_interactions);
+PG_FUNCTION_INFO_V1(campaign_check_timeout);
+PG_FUNCTION_INFO_V1(campaign_check_sending);
+PG_FUNCTION_INFO_V1(campaign_recover_interrupted);
+PG_FUNCTION_INFO_V1(campaign_run_sweeps);
+PG_FUNCTION_INFO_V1(campaign_worker_status);
+PG_FUNCTION_INFO_V1(campaign_announce);
+
+/* ----------------------------------------------------------------
+ *		Arguments
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * An argument of type name as a C string, NULL where it is null.
+ */
+static char *
+name_argument(FunctionCallInfo fcinfo, int n)
+{
+	if (PG_ARGISNULL(n))
+		return NULL;
+	return pstrdup(NameStr(*PG_GETARG_NAME(n)));
+}
+
+static void
+require_argument(const void *value, const char *argument)
+{
+	if (value == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"%s\" must not be null", argument)));
+}
+
+/*
+ * The moment to judge by; DT_NOBEGIN where none is given.
+ */
+static TimestampTz
+as_of_argument(FunctionCallInfo fcinfo, int n)
+{
+	TimestampTz as_of;
+
+	if (PG_ARGISNULL(n))
+		return DT_NOBEGIN;
+	as_of = PG_GETARG_TIMESTAMPTZ(n);
+	if (TIMESTAMP_NOT_FINITE(as_of))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("argument \"as_of\" must be finite")));
+	return as_of;
+}
+
+/*
+ * Refuse to write where nothing can be written: 25006.
+ */
+static void
+require_writable(const char *function, const char *hint)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot execute %s during recovery", function),
+				 hint ? errhint("%s", hint) :
+				 errhint("Call it on the primary server.")));
+	if (XactReadOnly)
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot execute %s in a read-only transaction", function),
+				 hint ? errhint("%s", hint) : 0));
+}
+
+/*
+ * Refuse to act on a snapshot older than the lock, which closes too early:
+ * 25001.
+ */
+static void
+require_read_committed(const char *function)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("cannot execute %s in a transaction above isolation level READ COMMITTED",
+						function),
+				 errhint("Use SET TRANSACTION ISOLATION LEVEL READ COMMITTED.")));
+}
+
+static void
+require_acting(const char *function, const char *hint)
+{
+	require_writable(function, hint);
+	require_read_committed(function);
+}
+
+static void
+connect_spi(void)
+{
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+}
+
+/* ----------------------------------------------------------------
+ *		Set-up
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * The row of campaign_source as a result of the calling function: allocated
+ * for the caller of SPI_connect().
+ */
+static Datum
+source_row(const char *name)
+{
+	static CatalogQuery query = CATALOG_QUERY(
+		"SELECT s FROM @.campaign_source AS s WHERE s.source = $1");
+	CatalogArguments arguments = {0};
+	bool		isnull;
+	Datum		row;
+
+	cac_add_name(&arguments, name);
+	cac_catalog_execute(&query, &arguments);
+	row = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	return SPI_datumTransfer(row, false, -1);
+}
+
+/*
+ * campaign_create_tables(schema name DEFAULT current_schema())
+ *		-> campaign_source
+ */
+Datum
+campaign_create_tables(PG_FUNCTION_ARGS)
+{
+	char	   *schema = name_argument(fcinfo, 0);
+	Oid			relid[NUM_SOURCE_TABLES];
+	SavedIdentity saved;
+	Datum		row;
+
+	require_writable("campaign_create_tables()", NULL);
+	if (schema == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_SCHEMA),
+				 errmsg("no schema has been selected to create in"),
+				 errhint("Name one: campaign_create_tables('my_schema').")));
+	if (!OidIsValid(get_namespace_oid(schema, true)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_SCHEMA),
+				 errmsg("schema \"%s\" does not exist", schema),
+				 errhint("Create it first: CREATE SCHEMA %s.",
+						 quote_identifier(schema))));
+	connect_spi();
+	cac_check_source_free(schema);
+	cac_enter(InvalidOid, 0, "pg_catalog, pg_temp", &saved);
+	cac_create_standard_tables(schema, relid);
+	cac_leave(&saved);
+	cac_attach(schema, relid);
+	row = source_row(schema);
+	SPI_finish();
+	PG_RETURN_DATUM(row);
+}
+
+/*
+ * campaign_alter(source name, setting text, value text) -> campaign_source
+ */
+Datum
+campaign_alter(PG_FUNCTION_ARGS)
+{
+	char	   *source = name_argument(fcinfo, 0);
+	char	   *setting = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char	   *value = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	Datum		row;
+
+	require_argument(source, "source");
+	require_argument(setting, "setting");
+	require_writable("campaign_alter()", NULL);
+	connect_spi();
+	cac_alter(source, setting, value);
+	row = source_row(source);
+	SPI_finish();
+	PG_RETURN_DATUM(row);
+}
+
+/*
+ * campaign_detach(source name) -> void
+ */
+Datum
+campaign_detach(PG_FUNCTION_ARGS)
+{
+	char	   *source = name_argument(fcinfo, 0);
+
+	require_argument(source, "source");
+	require_writable("campaign_detach()", NULL);
+	connect_spi();
+	cac_detach(source);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/* ----------------------------------------------------------------
+ *		One campaign
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * Adds the remedy to what a key's input function raises.
+ */
+static void
+hint_at_key_type(void *arg)
+{
+	const Source *source = arg;
+
+	errhint("Campaigns of source \"%s\" have keys of type %s.",
+			source->name, format_type_be(cac_key_type(source)));
+}
+
+/*
+ * The first argument, a uuid, a bigint or a text, as a key of this source.
+ */
+static Datum
+key_argument(FunctionCallInfo fcinfo, const Source *source)
+{
+	Oid			key_type = cac_key_type(source);
+	Oid		   *types;
+	int			ntypes;
+	Datum		key = PG_GETARG_DATUM(0);
+	ErrorContextCallback callback;
+
+	(void) get_func_signature(fcinfo->flinfo->fn_oid, &types, &ntypes);
+	if (types[0] == key_type)
+		return key;
+
+	callback.callback = hint_at_key_type;
+	callback.arg = unconstify(Source *, source);
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	if (types[0] == TEXTOID)
+		key = cac_key_from_text(source, TextDatumGetCString(key));
+	else if (types[0] == INT8OID && key_type == INT4OID)
+		key = DirectFunctionCall1(int84, key);
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("a campaign of source \"%s\" is not known by a %s",
+						source->name, format_type_be(types[0]))));
+	error_context_stack = callback.previous;
+	return key;
+}
+
+static Datum
+text_or_null(const char *text)
+{
+	return text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+static Datum
+form_campaign_result(FunctionCallInfo fcinfo, const Source *source,
+					 const JudgeOutcome *outcome)
+{
+	const CampaignTally *tally = &outcome->tally;
+	TupleDesc	desc;
+	Datum		values[19];
+	bool		nulls[19] = {0};
+	int64		statistics[NUM_STATISTICS];
+	NameData	name;
+	int			n = 0;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	cac_statistics(tally, statistics);
+	namestrcpy(&name, source->name);
+
+	values[n++] = NameGetDatum(&name);
+	values[n++] = CStringGetTextDatum(outcome->campaign_id);
+	nulls[n] = (outcome->previous_status == NULL);
+	values[n++] = text_or_null(outcome->previous_status);
+	nulls[n] = (outcome->status == NULL);
+	values[n++] = text_or_null(outcome->status);
+	values[n++] = BoolGetDatum(outcome->status != NULL &&
+							   strcmp(outcome->status, outcome->previous_status) != 0);
+	values[n++] = Int64GetDatum(statistics[STATISTIC_PENDING]);
+	values[n++] = Int64GetDatum(tally->message_1_sent);
+	values[n++] = Int64GetDatum(tally->message_2_sent);
+	values[n++] = Int64GetDatum(statistics[STATISTIC_SENT]);
+	values[n++] = Int64GetDatum(statistics[STATISTIC_DELIVERED]);
+	values[n++] = Int64GetDatum(statistics[STATISTIC_READ]);
+	values[n++] = Int64GetDatum(statistics[STATISTIC_NO_INTERACTION]);
+	values[n++] = Int64GetDatum(tally->failed);
+	values[n++] = Int64GetDatum(statistics[STATISTIC_FAILED]);
+	values[n++] = Int64GetDatum(statistics[STATISTIC_SUCCESS]);
+	values[n++] = Int64GetDatum(statistics[STATISTIC_INTERACTION]);
+	values[n++] = Int64GetDatum(tally->contacts);
+	values[n++] = Int64GetDatum(tally->contacts_completed);
+	nulls[n] = outcome->completed_at == DT_NOBEGIN;
+	values[n++] = TimestampTzGetDatum(outcome->completed_at);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+/*
+ * campaign_update_status(campaign uuid | bigint | text,
+ *		source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+ *		-> campaign_result
+ */
+Datum
+campaign_update_status(PG_FUNCTION_ARGS)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	char	   *name = name_argument(fcinfo, 1);
+	TimestampTz as_of = as_of_argument(fcinfo, 2);
+	JudgeRequest request = {.sweep = SWEEP_NONE, .lock = LOCK_WAIT};
+	JudgeOutcome outcome;
+	Source	   *source;
+	Datum		result;
+
+	if (PG_ARGISNULL(0))
+		require_argument(NULL, "campaign");
+	require_acting("campaign_update_status()", NULL);
+	connect_spi();
+	source = cac_source_open(cac_source_choose(name));
+	cac_source_check(source);
+	request.as_of = as_of == DT_NOBEGIN ? GetCurrentTimestamp() : as_of;
+	request.dry_run = !cac_source_acts(source);
+	if (request.dry_run)
+		ereport(NOTICE,
+				(errmsg("source \"%s\" is not active, so nothing is changed",
+						source->name),
+				 errhint("Activate it with campaign_alter('%s', 'mode', 'active').",
+						 source->name)));
+	cac_judge_campaign(source, key_argument(fcinfo, source), &request, &outcome);
+	if (!outcome.found)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("campaign %s of source \"%s\" does not exist",
+						outcome.campaign_id, source->name)));
+	MemoryContextSwitchTo(caller);
+	result = form_campaign_result(fcinfo, source, &outcome);
+	SPI_finish();
+	PG_RETURN_DATUM(result);
+}
+
+/* ----------------------------------------------------------------
+ *		Sweeps
+ * ----------------------------------------------------------------
+ */
+
+static Datum
+form_sweep_result(FunctionCallInfo fcinfo, SweepKind sweep,
+				  const SweepResult *result)
+{
+	TupleDesc	desc;
+	Datum		values[8];
+	bool		nulls[8] = {0};
+	int			n = 0;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[n++] = CStringGetTextDatum(cac_sweep_name(sweep));
+	values[n++] = Int64GetDatum(result->campaigns_checked);
+	values[n++] = Int64GetDatum(result->campaigns_updated);
+	values[n++] = Int64GetDatum(result->campaigns_closed);
+	values[n++] = Int64GetDatum(result->campaigns_resumed);
+	values[n++] = Int64GetDatum(result->campaigns_skipped);
+	values[n++] = Int64GetDatum(result->messages_checked);
+	values[n++] = Int64GetDatum(result->messages_marked);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+/*
+ * The four sweeps: (source name DEFAULT NULL, as_of timestamptz DEFAULT NULL,
+ * dry_run boolean DEFAULT false) -> campaign_sweep_result
+ */
+static Datum
+sweep(FunctionCallInfo fcinfo, SweepKind kind, const char *function)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	char	   *source = name_argument(fcinfo, 0);
+	TimestampTz as_of = as_of_argument(fcinfo, 1);
+	bool		dry_run = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
+	SweepResult result;
+	Datum		row;
+
+	if (!dry_run)
+		require_acting(function, "With dry_run => true it only tells what it would do.");
+	connect_spi();
+	cac_sweep(kind, source, as_of, dry_run, &result);
+	MemoryContextSwitchTo(caller);
+	row = form_sweep_result(fcinfo, kind, &result);
+	SPI_finish();
+	return row;
+}
+
+Datum
+campaign_check_expired_interactions(PG_FUNCTION_ARGS)
+{
+	return sweep(fcinfo, SWEEP_EXPIRED, "campaign_check_expired_interactions()");
+}
+
+Datum
+campaign_check_timeout(PG_FUNCTION_ARGS)
+{
+	return sweep(fcinfo, SWEEP_TIMEOUT, "campaign_check_timeout()");
+}
+
+Datum
+campaign_check_sending(PG_FUNCTION_ARGS)
+{
+	return sweep(fcinfo, SWEEP_SENDING, "campaign_check_sending()");
+}
+
+Datum
+campaign_recover_interrupted(PG_FUNCTION_ARGS)
+{
+	return sweep(fcinfo, SWEEP_INTERRUPTED, "campaign_recover_interrupted()");
+}
+
+/* A caller's session goes on for as long as the caller lets it. */
+static bool
+always_go_on(void)
+{
+	return true;
+}
+
+/*
+ * CALL campaign_run_sweeps(source name DEFAULT NULL, force boolean DEFAULT false)
+ */
+Datum
+campaign_run_sweeps(PG_FUNCTION_ARGS)
+{
+	static const SweepHost host = {.go_on = always_go_on};
+	char	   *source = name_argument(fcinfo, 0);
+	bool		force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
+
+	require_acting("campaign_run_sweeps()", NULL);
+	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
+		castNode(CallContext, fcinfo->context)->atomic)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+				 errmsg("campaign_run_sweeps() commits as it goes, and cannot be called in a transaction block"),
+				 errhint("Call it on its own, or use the functions that run one sweep.")));
+	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect_ext failed");
+	cac_run_due_sweeps(source, force, &host);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/* ----------------------------------------------------------------
+ *		Operators
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * campaign_worker_status() -> the rows of the view campaign_worker
+ */
+Datum
+campaign_worker_status(PG_FUNCTION_ARGS)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	cac_report_processes((ReturnSetInfo *) fcinfo->resultinfo);
+	return (Datum) 0;
+}
+
+/*
+ * campaign_announce() -> void; called by the extension's script
+ */
+Datum
+campaign_announce(PG_FUNCTION_ARGS)
+{
+	if (cac_shared_memory_ready())
+		cac_announce_news();
+	else
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("campaign_autoclose is not preloaded, so no worker will run"),
+				 errhint("Add shared_preload_libraries = 'campaign_autoclose' to postgresql.conf and restart the server, or schedule CALL campaign_run_sweeps() with pg_cron.")));
+	PG_RETURN_VOID();
+}

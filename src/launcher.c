@@ -1,0 +1,609 @@
+/*-------------------------------------------------------------------------
+ *
+ * launcher.c
+ *		The cluster's loop: which database needs a visit, and when.
+ *
+ * One process, registered at preload, that starts when recovery has finished:
+ * not on a standby, and at once after promotion.  It is connected to no
+ * database and holds no snapshot; it opens a transaction only to scan
+ * pg_database.
+ *
+ * What it knows of the databases is a table of its own:
+ *
+ *	- one never seen is due at once: a visit tells whether it has the extension;
+ *	- a visit that ends well says when the next is due (DT_NOEND: when there
+ *	  are news), one that fails is repeated after 1 s, doubling to 60 s;
+ *	- news make a database due at once.
+ *
+ * The table is lost with the process, and every database is then seen for the
+ * first time.  The slots are not: a worker that an earlier launcher started is
+ * waited for as one of our own.
+ *
+ * A visit is never counted as due earlier than the moment at which it was
+ * asked for, so the longest overdue is the one that has waited longest, and
+ * taking that first leaves none behind.
+ *
+ * On an unexpected error the process exits, and is started again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "hints.h"
+#include "launcher.h"
+#include "settings.h"
+#include "worker.h"
+
+/* All in ms, but the first in seconds. */
+#define RESTART_SECONDS			5
+#define MAX_WAIT_MS				60000	/* the list of databases is never older */
+#define MIN_WAIT_MS				5
+#define FRESH_LIST_MS			1000	/* how old it may be to start a worker by it */
+#define FIRST_BACKOFF_MS		1000	/* after a failed visit, doubling */
+#define LAST_BACKOFF_MS			60000
+#define FIRST_SLOT_BACKOFF_MS	10	/* after finding the server short of slots,
+									 * doubling; a worker just gone leaves its
+									 * own a moment later, so this is short */
+#define SLOT_WARNING_MS			1000	/* when that is worth a warning */
+#define ORPHAN_MS				10000	/* how long a worker that an earlier
+										 * launcher asked for may take to come */
+#define CLOCK_STEP_MS			1000	/* the clock going back by so much voids
+										 * what was planned by it */
+
+typedef struct DatabaseEntry
+{
+	Oid			dboid;			/* hash key */
+	NameData	datname;
+	TimestampTz due;			/* when it needs a visit; DT_NOEND: at news */
+	bool		served;			/* it has a worker */
+	int			failures;		/* in a row */
+	uint32		scan;			/* the latest scan that saw it */
+} DatabaseEntry;
+
+/* A worker that this launcher has asked for, per slot. */
+typedef struct LaunchedWorker
+{
+	SlotClaim	claim;
+	BackgroundWorkerHandle *handle; /* NULL: none, or an earlier launcher's */
+} LaunchedWorker;
+
+static HTAB *databases;
+static SlotReport *slots;		/* as of the latest cac_collect() */
+static LaunchedWorker *launched;
+
+static TimestampTz last_cycle_at = DT_NOBEGIN;
+static TimestampTz last_scan_at = 0;	/* 0: the list must be read again */
+static uint32 scan_number = 0;
+
+/* The server was short of slots for background workers: */
+static TimestampTz start_again_at = DT_NOBEGIN; /* not before this */
+static int	slot_backoff_ms = 0;	/* 0: it was not */
+static bool slot_warning_given = false;
+
+/* The database whose failed visit the launcher shows as its error, if any. */
+static Oid	error_dboid = InvalidOid;
+
+/*
+ * Has the launcher started with the server.  Called while libraries are
+ * preloaded.  Not in the servers that pg_upgrade runs: whatever connects or
+ * writes by itself there spoils the upgrade.
+ */
+void
+cac_register_launcher(void)
+{
+	BackgroundWorker worker;
+
+	if (IsBinaryUpgrade)
+		return;
+
+	memset(&worker, 0, sizeof(worker));
+	snprintf(worker.bgw_name, BGW_MAXLEN, "campaign_autoclose launcher");
+	snprintf(worker.bgw_type, BGW_MAXLEN, "campaign_autoclose launcher");
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = RESTART_SECONDS;
+	snprintf(worker.bgw_library_name, BGW_MAXLEN, "campaign_autoclose");
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "cac_launcher_main");
+	RegisterBackgroundWorker(&worker);
+}
+
+/*
+ * Shows an error in the view, until the next; an empty one shows none.  With a
+ * database, it stands for a failed visit of that.
+ */
+static void
+show_error(Oid dboid, const char *message)
+{
+	cac_launcher_error(message);
+	error_dboid = dboid;
+}
+
+/* ----------------------------------------------------------------
+ * The databases
+ * ----------------------------------------------------------------
+ */
+
+static bool
+database_is_served(Oid dboid)
+{
+	int			i;
+
+	for (i = 0; i < cac_max_workers; i++)
+	{
+		if (slots[i].dboid == dboid &&
+			slots[i].state != SLOT_FREE && slots[i].state != SLOT_EXITED)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Notes a database that may be visited.  One never seen is due now.
+ */
+static void
+see_database(Form_pg_database form, TimestampTz now)
+{
+	DatabaseEntry *entry;
+	bool		found;
+
+	entry = hash_search(databases, &form->oid, HASH_ENTER, &found);
+	if (!found)
+	{
+		entry->due = now;
+		entry->served = database_is_served(form->oid);
+		entry->failures = 0;
+	}
+	entry->datname = form->datname;
+	entry->scan = scan_number;
+}
+
+/*
+ * Makes the table agree with pg_database and the settings.
+ */
+static void
+scan_databases(TimestampTz now)
+{
+	Relation	rel;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+	HASH_SEQ_STATUS status;
+	DatabaseEntry *entry;
+
+	scan_number++;
+	last_scan_at = now;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
+	{
+		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
+
+		if (form->datallowconn && !form->datistemplate &&
+			form->datconnlimit != DATCONNLIMIT_INVALID_DB &&
+			cac_database_listed(NameStr(form->datname)))
+			see_database(form, now);
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+
+	CommitTransactionCommand();
+
+	hash_seq_init(&status, databases);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		if (entry->scan == scan_number)
+			continue;
+		if (entry->dboid == error_dboid)
+			show_error(InvalidOid, "");
+		hash_search(databases, &entry->dboid, HASH_REMOVE, NULL);
+	}
+}
+
+/*
+ * The clock has stepped back: moments that were planned by it, by us or by the
+ * workers, may now be hours away.  A visit finds out.
+ */
+static void
+forget_plans(TimestampTz now)
+{
+	HASH_SEQ_STATUS status;
+	DatabaseEntry *entry;
+
+	hash_seq_init(&status, databases);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		if (entry->due > now && entry->due != DT_NOEND)
+			entry->due = now;
+	}
+	last_scan_at = 0;
+	start_again_at = DT_NOBEGIN;
+}
+
+/*
+ * The database that has been due for longest and has no worker, NULL if none.
+ * *earliest is set to when the next one will be due, DT_NOEND if none will, and
+ * *ndue to how many are.
+ */
+static DatabaseEntry *
+longest_overdue(TimestampTz now, TimestampTz *earliest, int *ndue)
+{
+	HASH_SEQ_STATUS status;
+	DatabaseEntry *entry;
+	DatabaseEntry *longest = NULL;
+
+	*earliest = DT_NOEND;
+	*ndue = 0;
+	hash_seq_init(&status, databases);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		if (entry->served)
+			continue;
+		if (entry->due > now)
+			*earliest = Min(*earliest, entry->due);
+		else
+		{
+			(*ndue)++;
+			if (longest == NULL || entry->due < longest->due)
+				longest = entry;
+		}
+	}
+	return longest;
+}
+
+/* ----------------------------------------------------------------
+ * What the workers left, and the news
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * A worker has left its slot: plan the next visit.
+ */
+static void
+visit_ended(const SlotReport *visit, TimestampTz now)
+{
+	DatabaseEntry *entry = hash_search(databases, &visit->dboid, HASH_FIND, NULL);
+	int			backoff_ms;
+
+	if (entry == NULL)
+		return;
+	entry->served = false;
+
+	if (visit->failed)
+	{
+		char		message[CAC_MESSAGE_LEN];
+
+		backoff_ms = FIRST_BACKOFF_MS << Min(entry->failures, 10);
+		entry->due = TimestampTzPlusMilliseconds(now, Min(backoff_ms, LAST_BACKOFF_MS));
+		entry->failures++;
+		last_scan_at = 0;	/* it may be gone */
+
+		snprintf(message, sizeof(message), "database \"%s\": %s",
+				 NameStr(entry->datname), visit->last_error);
+		show_error(entry->dboid, message);
+		return;
+	}
+
+	entry->due = Max(visit->next_due, now);
+	entry->failures = 0;
+	if (entry->dboid == error_dboid)
+		show_error(InvalidOid, "");
+}
+
+/*
+ * A database not in the table may be new; the scan will see it.
+ */
+static void
+take_news(const NewsReport *news, TimestampTz now)
+{
+	HASH_SEQ_STATUS status;
+	DatabaseEntry *entry;
+	int			i;
+
+	for (i = 0; i < news->count; i++)
+	{
+		entry = hash_search(databases, &news->dboids[i], HASH_FIND, NULL);
+		if (entry != NULL)
+			entry->due = Min(entry->due, now);
+		else
+			last_scan_at = 0;
+	}
+
+	if (news->everywhere)
+	{
+		hash_seq_init(&status, databases);
+		while ((entry = hash_seq_search(&status)) != NULL)
+			entry->due = Min(entry->due, now);
+		last_scan_at = 0;
+	}
+}
+
+/*
+ * Workers whose process has ended without a word, or never began.
+ */
+static void
+look_for_lost_workers(void)
+{
+	int			i;
+	pid_t		pid;
+
+	for (i = 0; i < cac_max_workers; i++)
+	{
+		if (launched[i].handle != NULL &&
+			GetBackgroundWorkerPid(launched[i].handle, &pid) == BGWH_STOPPED)
+		{
+			cac_slot_lost(&launched[i].claim, "worker could not be started, see the server log");
+			pfree(launched[i].handle);
+			launched[i].handle = NULL;
+		}
+	}
+}
+
+/*
+ * Takes in whatever has happened since the last cycle.
+ */
+static void
+collect(TimestampTz now)
+{
+	NewsReport	news;
+	int			i;
+
+	look_for_lost_workers();
+	cac_collect(slots, &news);
+
+	for (i = 0; i < cac_max_workers; i++)
+	{
+		if (slots[i].state == SLOT_EXITED)
+		{
+			if (launched[i].handle != NULL)
+				pfree(launched[i].handle);
+			launched[i].handle = NULL;
+			visit_ended(&slots[i], now);
+		}
+		else if (slots[i].state == SLOT_STARTING && launched[i].handle == NULL &&
+				 TimestampDifferenceExceeds(slots[i].started_at, now, ORPHAN_MS))
+			cac_slot_lost(&slots[i].claim, "worker asked for by an earlier launcher did not come");
+	}
+
+	take_news(&news, now);
+}
+
+/* ----------------------------------------------------------------
+ * Starting workers
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * The server has no slot for another background worker: try again later, and
+ * say so once if that lasts.
+ */
+static void
+short_of_slots(TimestampTz now)
+{
+	slot_backoff_ms = slot_backoff_ms == 0 ? FIRST_SLOT_BACKOFF_MS :
+		Min(2 * slot_backoff_ms, LAST_BACKOFF_MS);
+	start_again_at = TimestampTzPlusMilliseconds(now, slot_backoff_ms);
+
+	if (slot_backoff_ms >= SLOT_WARNING_MS && !slot_warning_given)
+	{
+		slot_warning_given = true;
+		show_error(InvalidOid, "out of background worker slots, increase max_worker_processes");
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("out of background worker slots"),
+				 errdetail("campaign_autoclose cannot start a worker, and will try again."),
+				 errhint("Increase max_worker_processes.")));
+	}
+}
+
+/*
+ * Starts a worker in a database.  False if that is not possible now.
+ */
+static bool
+start_worker(DatabaseEntry *entry, TimestampTz now)
+{
+	SlotClaim	claim;
+	MemoryContext oldcontext;
+	bool		registered;
+
+	if (!cac_slot_claim(entry->dboid, &claim))
+		return false;
+
+	oldcontext = MemoryContextSwitchTo(TopMemoryContext);
+	registered = cac_register_worker(entry->dboid, &claim, &launched[claim.index].handle);
+	MemoryContextSwitchTo(oldcontext);
+
+	if (!registered)
+	{
+		launched[claim.index].handle = NULL;
+		cac_slot_unclaim(&claim);
+		short_of_slots(now);
+		return false;
+	}
+
+	launched[claim.index].claim = claim;
+	entry->served = true;
+	if (slot_warning_given)
+		show_error(InvalidOid, "");
+	slot_backoff_ms = 0;
+	slot_warning_given = false;
+	return true;
+}
+
+/*
+ * Has the list of databases become too old?  It is read more often while
+ * workers are started by it.
+ */
+static bool
+scan_is_due(TimestampTz now, bool starting)
+{
+	if (now < last_scan_at)
+		return true;
+	return TimestampDifferenceExceeds(last_scan_at, now,
+									  starting ? FRESH_LIST_MS : MAX_WAIT_MS);
+}
+
+/*
+ * Starts workers where they are due, as far as there are slots.  Returns when
+ * to come back, if nothing happens before.
+ */
+static TimestampTz
+start_due_workers(TimestampTz now)
+{
+	DatabaseEntry *entry;
+	TimestampTz earliest;
+	int			ndue;
+
+	entry = longest_overdue(now, &earliest, &ndue);
+	if (scan_is_due(now, entry != NULL))
+	{
+		scan_databases(now);
+		entry = longest_overdue(now, &earliest, &ndue);
+	}
+
+	while (entry != NULL && now >= start_again_at)
+	{
+		/* it would only wait for the lock, and then perhaps find it dropped */
+		if (cac_database_wanted(entry->dboid))
+		{
+			entry->due = TimestampTzPlusMilliseconds(now, WANTED_PUT_OFF_MS);
+			last_scan_at = 0;
+		}
+		else if (!start_worker(entry, now))
+			break;
+		entry = longest_overdue(now, &earliest, &ndue);
+	}
+
+	/* slots that come free wake us; only a server short of them does not */
+	if (entry != NULL && start_again_at > now)
+		earliest = Min(earliest, start_again_at);
+	earliest = Min(earliest, TimestampTzPlusMilliseconds(now, MAX_WAIT_MS));
+	cac_launcher_publish(earliest, ndue);
+	return earliest;
+}
+
+/* ----------------------------------------------------------------
+ * The loop
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * Exit code 1 has the postmaster start us again, unless it is what is being
+ * shut down; so even pg_terminate_backend() does not leave the server without.
+ */
+static void
+handle_interrupts(void)
+{
+	if (ProcDiePending)
+		proc_exit(1);
+
+	CHECK_FOR_INTERRUPTS();
+
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		last_scan_at = 0;	/* other databases may be listed */
+	}
+}
+
+/*
+ * One cycle.  Returns when to come back, if nothing happens before.
+ */
+static TimestampTz
+run_cycle(TimestampTz now)
+{
+	TimestampTz next_wake;
+
+	if (last_cycle_at != DT_NOBEGIN && last_cycle_at > now &&
+		TimestampDifferenceExceeds(now, last_cycle_at, CLOCK_STEP_MS))
+		forget_plans(now);
+	last_cycle_at = now;
+
+	collect(now);
+	if (cac_enabled)
+		return start_due_workers(now);
+
+	next_wake = TimestampTzPlusMilliseconds(now, MAX_WAIT_MS);
+	cac_launcher_publish(next_wake, 0);
+	return next_wake;
+}
+
+static void
+allocate_tables(void)
+{
+	HASHCTL		control;
+
+	memset(&control, 0, sizeof(control));
+	control.keysize = sizeof(Oid);
+	control.entrysize = sizeof(DatabaseEntry);
+	control.hcxt = TopMemoryContext;
+	databases = hash_create("campaign_autoclose databases", 64, &control,
+							HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+
+	slots = MemoryContextAllocZero(TopMemoryContext, cac_max_workers * sizeof(SlotReport));
+	launched = MemoryContextAllocZero(TopMemoryContext, cac_max_workers * sizeof(LaunchedWorker));
+}
+
+/*
+ * Entry point of the process.
+ */
+void
+cac_launcher_main(Datum main_arg)
+{
+	static uint32 wait_event = 0;
+	MemoryContext context;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGINT, SIG_IGN);	/* there is no query to cancel */
+	BackgroundWorkerUnblockSignals();
+
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	cac_launcher_attach();
+	allocate_tables();
+	context = AllocSetContextCreate(TopMemoryContext, "campaign_autoclose launcher cycle",
+									ALLOCSET_DEFAULT_SIZES);
+	ereport(LOG, (errmsg("campaign_autoclose launcher started")));
+
+	for (;;)
+	{
+		TimestampTz now;
+		TimestampTz next_wake;
+
+		handle_interrupts();
+		now = GetCurrentTimestamp();
+		MemoryContextSwitchTo(context);
+		next_wake = run_cycle(now);
+		MemoryContextSwitchTo(TopMemoryContext);
+		MemoryContextReset(context);
+
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 Max(MIN_WAIT_MS, Min(MAX_WAIT_MS, TimestampDifferenceMilliseconds(now, next_wake))),
+						 CAC_WAIT_EVENT(wait_event, "CampaignLauncherMain"));
+		ResetLatch(MyLatch);
+	}
+}

@@ -1,0 +1,607 @@
+/*
+ * lifecycle.c
+ *		One campaign: look, lock, tally, decide, act, record.
+ *
+ * A campaign is first looked at without a lock.  Most of the time there is
+ * nothing to do and that was all: no row of the application's is touched.  A
+ * dry run ends here too.  Otherwise, in this order and in one READ COMMITTED
+ * transaction:
+ *
+ *	1. the campaign's row is locked FOR NO KEY UPDATE, skipping or waiting;
+ *	2. what the first look found due is marked, under a snapshot taken after
+ *	   the lock;
+ *	3. the messages are counted, under a snapshot taken after the marking;
+ *	4. the rules decide, from that count alone;
+ *	5. the campaign is written, and the event recorded.
+ *
+ * Whatever is committed before step 3 is seen.  Locks are taken campaign
+ * first, then messages.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "nodes/makefuncs.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "events.h"
+#include "lifecycle.h"
+#include "memory.h"
+
+/* A campaign while it is being judged. */
+typedef struct Judgement
+{
+	Source	   *source;
+	Datum		key;
+	const JudgeRequest *request;
+	JudgeOutcome *outcome;
+
+	CampaignRow row;
+	CampaignMemory memory;
+	CampaignFacts facts;
+	CampaignTally tally;
+	CampaignVerdict verdict;
+	int64		failed;			/* pending messages that were failed */
+} Judgement;
+
+/*
+ * The application's word for a status that we write.
+ */
+static const char *
+status_word(const Source *source, CampaignStatus status)
+{
+	static const char *const words[] = {"sending", "completed", "failed"};
+
+	Assert(status != CAMPAIGN_OTHER);
+	return cac_source_label(source, "campaigns", words[status])->words[0];
+}
+
+/*
+ * A campaign's key as text, palloc'd.
+ */
+char *
+cac_key_text(const Source *source, Datum key)
+{
+	Oid			output;
+	bool		varlena;
+
+	getTypeOutputInfo(cac_key_type(source), &output, &varlena);
+	return OidOutputFunctionCall(output, key);
+}
+
+/*
+ * A campaign's key from text; raises what the type's input function raises
+ * (22P02, 22003).
+ */
+Datum
+cac_key_from_text(const Source *source, const char *text)
+{
+	Oid			input;
+	Oid			param;
+
+	getTypeInputInfo(cac_key_type(source), &input, &param);
+	return OidInputFunctionCall(input, unconstify(char *, text), param, -1);
+}
+
+/*
+ * When the campaign started, by the rules: unknown (DT_NOEND) where no column
+ * tells.
+ */
+static TimestampTz
+campaign_start(const CampaignRow *row, const CampaignMemory *memory)
+{
+	TimestampTz start = row->started_at != DT_NOBEGIN ?
+		row->started_at : row->created_at;
+
+	start = Max(start, row->resumed_at);
+	start = Max(start, memory->reopened_at);
+	return start == DT_NOBEGIN ? DT_NOEND : start;
+}
+
+/*
+ * The source's policy, with what the campaign's own row overrides.
+ */
+static CampaignPolicy
+campaign_policy(const Source *source, const CampaignRow *row)
+{
+	CampaignPolicy policy = source->policy;
+
+	if (row->interaction_timeout > 0)
+		policy.interaction_timeout = row->interaction_timeout;
+	if (row->campaign_timeout > 0)
+		policy.campaign_timeout = row->campaign_timeout;
+	if (row->completion_rule != NULL)
+	{
+		if (strcmp(row->completion_rule, "messages") == 0)
+			policy.completion_rule = COMPLETION_MESSAGES;
+		else if (strcmp(row->completion_rule, "contacts") == 0)
+			policy.completion_rule = COMPLETION_CONTACTS;
+	}
+	return policy;
+}
+
+/*
+ * Read the campaign, with the given lock, and what is remembered of it.  False
+ * where there is none, or it is held by somebody else and lock is LOCK_SKIP.
+ */
+static bool
+learn_facts(Judgement *j, CampaignLock lock)
+{
+	CampaignFacts *facts = &j->facts;
+
+	if (!cac_read_campaign(j->source, j->key, lock, &j->row))
+		return false;
+	cac_recall(j->source, j->outcome->campaign_id, &j->memory);
+
+	facts->status = j->row.status;
+	facts->start = campaign_start(&j->row, &j->memory);
+	facts->has_completed_at = j->row.completed_at != DT_NOBEGIN;
+	facts->completed_at = j->row.completed_at;
+	facts->total_recipients = j->row.total_recipients;
+	facts->policy = campaign_policy(j->source, &j->row);
+	/* a status that somebody has changed since is not our closing any more */
+	facts->closed_as_complete = j->memory.closed_as_complete &&
+		j->memory.closed_as != NULL && j->row.status_text != NULL &&
+		strcmp(j->memory.closed_as, j->row.status_text) == 0;
+	facts->closed_at = j->memory.closed_at;
+	facts->stalls = j->memory.stalls;
+	facts->stalled_at = j->memory.stalled_at;
+	return true;
+}
+
+/*
+ * The moment before which a Message 1 has expired.
+ */
+static TimestampTz
+expiry_cutoff(const Judgement *j)
+{
+	return cac_before(j->request->as_of, j->facts.policy.interaction_timeout);
+}
+
+static void
+count_and_decide(Judgement *j, VerdictPhase phase)
+{
+	SweepKind	sweep = j->request->sweep;
+	bool		look_for_due = phase == PHASE_PLAN &&
+		(sweep == SWEEP_EXPIRED || sweep == SWEEP_TIMEOUT);
+
+	memset(&j->tally, 0, sizeof(j->tally));
+	cac_read_tally(j->source, j->key,
+				   look_for_due ? expiry_cutoff(j) : DT_NOBEGIN,
+				   j->facts.start, &j->tally);
+	j->verdict = cac_judge(sweep, phase, &j->facts, &j->tally,
+						   j->request->as_of);
+}
+
+/*
+ * Can the sweep have anything to do with the campaign?  Spares the tally.
+ */
+static bool
+worth_counting(const Judgement *j)
+{
+	switch (j->request->sweep)
+	{
+		case SWEEP_NONE:
+			return true;
+		case SWEEP_SENDING:
+			return j->facts.status != CAMPAIGN_OTHER;
+		case SWEEP_TIMEOUT:
+			return cac_campaign_timed_out(&j->facts, j->request->as_of);
+		case SWEEP_EXPIRED:
+		case SWEEP_INTERRUPTED:
+			return j->facts.status == CAMPAIGN_OPEN;
+	}
+	return true;				/* keep the compiler quiet */
+}
+
+/*
+ * Do the campaign's statistics columns hold something else than the tally?
+ */
+static bool
+statistics_differ(const Judgement *j)
+{
+	int64		statistics[NUM_STATISTICS];
+
+	cac_statistics(&j->verdict.tally, statistics);
+	for (int i = 0; i < NUM_STATISTICS; i++)
+		if (j->row.statistics[i] != STATISTIC_IS_ABSENT &&
+			j->row.statistics[i] != statistics[i])
+			return true;
+	return false;
+}
+
+static bool
+worth_acting(const Judgement *j)
+{
+	const CampaignVerdict *verdict = &j->verdict;
+
+	return verdict->mark > 0 || verdict->fail > 0 ||
+		verdict->action != ACTION_NONE || verdict->fill_completed_at ||
+		(verdict->refresh_statistics && statistics_differ(j));
+}
+
+/*
+ * The tally and what it was judged by, as a JSON object.
+ */
+static char *
+describe_tally(const Judgement *j)
+{
+	const CampaignTally *tally = &j->verdict.tally;
+	const CampaignPolicy *policy = &j->facts.policy;
+	StringInfoData json;
+
+	initStringInfo(&json);
+	cac_append_json(&json, "sweep", cac_sweep_name(j->request->sweep));
+	cac_append_json(&json, "rule", policy->completion_rule == COMPLETION_MESSAGES ?
+					"messages" : "contacts");
+	cac_append_json_count(&json, "interaction_timeout_seconds",
+						  policy->interaction_timeout / USECS_PER_SEC);
+	cac_append_json_count(&json, "campaign_timeout_seconds",
+						  policy->campaign_timeout / USECS_PER_SEC);
+	cac_append_json_count(&json, "messages", tally->messages);
+	cac_append_json_count(&json, "pending", tally->pending);
+	cac_append_json_count(&json, "unmapped", tally->unmapped);
+	cac_append_json_count(&json, "sent", tally->sent);
+	cac_append_json_count(&json, "delivered", tally->delivered);
+	cac_append_json_count(&json, "read", tally->read);
+	cac_append_json_count(&json, "failed", tally->failed);
+	cac_append_json_count(&json, "no_interaction", tally->no_interaction);
+	cac_append_json_count(&json, "message_1_sent", tally->message_1_sent);
+	cac_append_json_count(&json, "message_2_sent", tally->message_2_sent);
+	cac_append_json_count(&json, "contacts", tally->contacts);
+	cac_append_json_count(&json, "contacts_completed", tally->contacts_completed);
+	cac_append_json_count(&json, "awaiting", tally->awaiting);
+	cac_append_json_count(&json, "interactions", tally->interactions);
+	if (j->failed > 0)
+		cac_append_json_count(&json, "failed_by_us", j->failed);
+	return psprintf("{%s}", json.data);
+}
+
+static void
+record(const Judgement *j, const char *event, const char *status_to,
+	   const char *reason, const char *details)
+{
+	CampaignEvent e = {0};
+
+	e.event = event;
+	e.campaign_id = j->outcome->campaign_id;
+	e.status_from = j->row.status_text;
+	e.status_to = status_to;
+	e.reason = reason;
+	e.details = details;
+	e.at = j->request->as_of;
+	e.shadow = j->request->dry_run;
+	cac_record_event(j->source, &e);
+}
+
+static void
+record_expired(const Judgement *j, int64 marked)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	cac_append_json(&json, "sweep", cac_sweep_name(j->request->sweep));
+	cac_append_json_count(&json, "messages", marked);
+	cac_append_json(&json, "sent_before", timestamptz_to_str(expiry_cutoff(j)));
+	record(j, "expired", j->row.status_text, j->source->interaction_message,
+		   psprintf("{%s}", json.data));
+}
+
+static void
+record_stalled(const Judgement *j)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	cac_append_json_count(&json, "number", j->verdict.stall_number);
+	cac_append_json_count(&json, "pending", j->tally.pending);
+	cac_append_json(&json, "last_sent", j->tally.last_sent == DT_NOBEGIN ?
+					NULL : timestamptz_to_str(j->tally.last_sent));
+	record(j, "stalled", j->row.status_text,
+		   cac_reason_text(j->verdict.reason), psprintf("{%s}", json.data));
+}
+
+/*
+ * Write the campaign as the verdict says; "status" NULL leaves it as it is.
+ */
+static void
+write_campaign(const Judgement *j, const char *status,
+			   bool set_completed_at, TimestampTz completed_at)
+{
+	CampaignChange change;
+
+	change.status = status;
+	change.set_completed_at = set_completed_at;
+	change.completed_at = completed_at;
+	change.as_of = j->request->as_of;
+	cac_statistics(&j->verdict.tally, change.statistics);
+	cac_write_campaign(j->source, j->key, &change);
+}
+
+static void
+log_closing(const Judgement *j, const char *status)
+{
+	const CampaignTally *tally = &j->verdict.tally;
+
+	ereport(LOG,
+			(errmsg("campaign_autoclose: source \"%s\": campaign %s closed as \"%s\" (%s): "
+					INT64_FORMAT " sent, " INT64_FORMAT " delivered, "
+					INT64_FORMAT " read, " INT64_FORMAT " failed, "
+					INT64_FORMAT " no_interaction, " INT64_FORMAT " interactions",
+					j->source->name, j->outcome->campaign_id, status,
+					cac_reason_text(j->verdict.reason),
+					tally->sent + tally->delivered + tally->read,
+					tally->delivered, tally->read, tally->failed,
+					tally->no_interaction, tally->interactions),
+			 errhidestmt(true), errhidecontext(true)));
+}
+
+static void
+close_campaign(Judgement *j)
+{
+	const char *status = status_word(j->source, j->verdict.status);
+	TimestampTz as_of = j->request->as_of;
+
+	write_campaign(j, status, true, as_of);
+	cac_remember_closed(j->source, j->outcome->campaign_id, status,
+						j->verdict.reason == REASON_TIMED_OUT ? "timeout" : "complete",
+						as_of);
+	record(j, "closed", status, cac_reason_text(j->verdict.reason),
+		   describe_tally(j));
+	log_closing(j, status);
+}
+
+static void
+reopen_campaign(Judgement *j)
+{
+	const char *status = status_word(j->source, CAMPAIGN_OPEN);
+
+	write_campaign(j, status, true, DT_NOBEGIN);
+	cac_remember_reopened(j->source, j->outcome->campaign_id, j->request->as_of);
+	record(j, "reopened", status, cac_reason_text(j->verdict.reason),
+		   describe_tally(j));
+}
+
+/*
+ * Do what the verdict says about the campaign itself.
+ */
+static void
+act_on_campaign(Judgement *j)
+{
+	switch (j->verdict.action)
+	{
+		case ACTION_CLOSE:
+			close_campaign(j);
+			break;
+		case ACTION_REOPEN:
+			reopen_campaign(j);
+			break;
+		case ACTION_ASK_TO_RESUME:
+			cac_remember_stalled(j->source, j->outcome->campaign_id,
+								 j->verdict.stall_number, j->request->as_of);
+			record_stalled(j);
+			break;
+		case ACTION_NONE:
+			if (j->verdict.fill_completed_at)
+				write_campaign(j, j->row.status_text, true, j->request->as_of);
+			else if (j->verdict.refresh_statistics && statistics_differ(j))
+				write_campaign(j, NULL, false, DT_NOBEGIN);
+			break;
+	}
+}
+
+/*
+ * Mark and fail what the plan found due.  False where a batch was filled, so
+ * that more may be left to mark.
+ */
+static bool
+mark_messages(Judgement *j)
+{
+	const JudgeRequest *request = j->request;
+	JudgeOutcome *outcome = j->outcome;
+	bool		in_batches = request->batch_size > 0 &&
+		j->verdict.mark > request->batch_size;
+
+	if (j->verdict.mark > 0)
+	{
+		MarkRequest mark;
+		int64		marked;
+
+		mark.cutoff = expiry_cutoff(j);
+		mark.start = j->facts.start;
+		mark.as_of = request->as_of;
+		mark.limit = in_batches ? request->batch_size : 0;
+		marked = cac_mark_expired(j->source, j->key, &mark);
+		outcome->messages_marked += marked;
+		if (marked > 0)
+			record_expired(j, marked);
+		if (in_batches && marked == request->batch_size)
+			return false;
+	}
+	if (j->verdict.fail > 0)
+	{
+		j->failed = cac_fail_pending(j->source, j->key,
+									 j->source->timeout_message,
+									 request->as_of);
+		outcome->messages_marked += j->failed;
+	}
+	return true;
+}
+
+/*
+ * Shadow mode: record what would be done, once a change.
+ */
+static void
+record_shadow(Judgement *j)
+{
+	const CampaignVerdict *verdict = &j->verdict;
+	const char *status = j->row.status_text;
+	char	   *summary;
+
+	if (verdict->mark == 0 && verdict->action == ACTION_NONE)
+		return;
+	summary = psprintf("%d %d " INT64_FORMAT " " INT64_FORMAT, verdict->action,
+					   verdict->status, verdict->mark, verdict->fail);
+	if (j->memory.shadow_verdict != NULL &&
+		strcmp(j->memory.shadow_verdict, summary) == 0)
+		return;
+	cac_remember_shadow(j->source, j->outcome->campaign_id, summary,
+						j->request->as_of);
+	if (verdict->mark > 0)
+		record_expired(j, verdict->mark);
+	if (verdict->action == ACTION_ASK_TO_RESUME)
+		record_stalled(j);
+	else if (verdict->action != ACTION_NONE)
+		record(j, verdict->action == ACTION_CLOSE ? "closed" : "reopened",
+			   verdict->status == CAMPAIGN_OTHER ? status : status_word(j->source, verdict->status),
+			   cac_reason_text(verdict->reason), describe_tally(j));
+}
+
+/*
+ * Report the plan: nothing is to be done, or nothing may be done.
+ */
+static void
+report_plan(Judgement *j)
+{
+	JudgeOutcome *outcome = j->outcome;
+	const CampaignVerdict *verdict = &j->verdict;
+
+	outcome->messages_marked = verdict->mark + verdict->fail;
+	outcome->updated = outcome->messages_marked > 0 ||
+		verdict->action == ACTION_CLOSE || verdict->action == ACTION_REOPEN ||
+		verdict->fill_completed_at ||
+		(verdict->refresh_statistics && statistics_differ(j));
+}
+
+/*
+ * Lock the campaign and do what the plan says, as far as it still holds.
+ * False where the campaign could not be locked, or is only marked in part.
+ */
+static bool
+lock_and_act(Judgement *j)
+{
+	const JudgeRequest *request = j->request;
+	JudgeOutcome *outcome = j->outcome;
+
+	if (!learn_facts(j, request->lock))
+	{
+		outcome->skipped = true;
+		return false;
+	}
+	if (!worth_counting(j))
+	{
+		/* somebody was faster, or has paused it: nothing is left to do */
+		j->verdict = cac_judge(request->sweep, PHASE_CONFIRM, &j->facts,
+							   &j->tally, request->as_of);
+		j->verdict.action = ACTION_NONE;
+		return true;
+	}
+	if ((j->verdict.mark > 0 || j->verdict.fail > 0) && !mark_messages(j))
+	{
+		outcome->more = true;
+		outcome->updated = true;
+		return false;
+	}
+	count_and_decide(j, PHASE_CONFIRM);
+	outcome->updated = outcome->messages_marked > 0 ||
+		(worth_acting(j) && j->verdict.action != ACTION_ASK_TO_RESUME);
+	act_on_campaign(j);
+	return true;
+}
+
+/*
+ * Describe the campaign as it is (or, after a dry run, as it still is).
+ */
+static void
+report_campaign(Judgement *j, bool acted)
+{
+	JudgeOutcome *outcome = j->outcome;
+	const CampaignVerdict *verdict = &j->verdict;
+
+	outcome->closed = verdict->action == ACTION_CLOSE;
+	outcome->resumed = verdict->action == ACTION_ASK_TO_RESUME;
+	outcome->previous_status = j->row.status_text;
+	outcome->status = j->row.status_text;
+	outcome->completed_at = j->row.completed_at;
+	outcome->tally = acted ? verdict->tally : j->tally;
+	if (!acted)
+		return;
+	if (verdict->action == ACTION_CLOSE || verdict->action == ACTION_REOPEN)
+	{
+		outcome->status = pstrdup(status_word(j->source, verdict->status));
+		outcome->completed_at = verdict->action == ACTION_CLOSE ?
+			j->request->as_of : DT_NOBEGIN;
+	}
+	else if (verdict->fill_completed_at)
+		outcome->completed_at = j->request->as_of;
+}
+
+/*
+ * Deferred triggers cannot be queued in a security-restricted context; let
+ * them fire at once.
+ */
+static void
+make_constraints_immediate(void)
+{
+	ConstraintsSetStmt *statement = makeNode(ConstraintsSetStmt);
+
+	statement->constraints = NIL;
+	statement->deferred = false;
+	AfterTriggerSetState(statement);
+}
+
+static void
+judge(Judgement *j)
+{
+	JudgeOutcome *outcome = j->outcome;
+	bool		acting = !j->request->dry_run;
+
+	outcome->found = learn_facts(j, LOCK_NOT);
+	if (!outcome->found || !worth_counting(j))
+		return;
+	count_and_decide(j, PHASE_PLAN);
+	outcome->messages_checked = j->tally.aged + j->verdict.fail;
+
+	if (!acting || !worth_acting(j))
+	{
+		report_plan(j);
+		if (!acting && j->source->mode == MODE_SHADOW && !XactReadOnly)
+			record_shadow(j);
+		report_campaign(j, false);
+		return;
+	}
+	if (lock_and_act(j))
+		report_campaign(j, true);
+}
+
+/*
+ * cac_judge_campaign
+ *		Judge one campaign, and act on the verdict unless it is a dry run.
+ *
+ * SPI must be connected, the source not at fault; to act, the transaction must
+ * be READ COMMITTED and able to write.  Strings of *outcome are allocated in
+ * the current memory context.  Raises whatever the application's tables raise.
+ */
+void
+cac_judge_campaign(Source *source, Datum key, const JudgeRequest *request,
+				   JudgeOutcome *outcome)
+{
+	Judgement	j = {0};
+	SavedIdentity saved;
+
+	memset(outcome, 0, sizeof(*outcome));
+	outcome->campaign_id = cac_key_text(source, key);
+	j.source = source;
+	j.key = key;
+	j.request = request;
+	j.outcome = outcome;
+
+	if (request->as_owner && !request->dry_run)
+		make_constraints_immediate();
+	cac_source_enter(source, request->as_owner, &saved);
+	judge(&j);
+	cac_leave(&saved);
+}

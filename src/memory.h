@@ -1,0 +1,55 @@
+/*
+ * memory.h
+ *		What the extension remembers of campaigns.
+ */
+#ifndef CAC_MEMORY_H
+#define CAC_MEMORY_H
+
+#include "nodes/pg_list.h"
+
+#include "rules.h"
+#include "source.h"
+
+typedef struct CampaignMemory
+{
+	TimestampTz reopened_at;	/* DT_NOBEGIN: never */
+	TimestampTz closed_at;		/* DT_NOBEGIN: not closed by us, or long ago */
+	bool		closed_as_complete; /* not by timeout or by hand */
+	char	   *closed_as;		/* the status word written; palloc'd */
+	int			stalls;
+	TimestampTz stalled_at;
+	char	   *shadow_verdict; /* palloc'd; NULL: none */
+} CampaignMemory;
+
+/* A campaign whose processing in one sweep went wrong the last time. */
+typedef struct CampaignRetry
+{
+	char	   *campaign_id;
+	int			failures;
+	int			skips;
+	TimestampTz retry_at;		/* DT_NOBEGIN: at once */
+} CampaignRetry;
+
+extern void cac_recall(const Source *source, const char *campaign_id,
+					   CampaignMemory *memory);
+extern void cac_remember_closed(const Source *source, const char *campaign_id,
+								const char *status, const char *closed_by,
+								TimestampTz as_of);
+extern void cac_remember_reopened(const Source *source, const char *campaign_id,
+								  TimestampTz as_of);
+extern void cac_remember_stalled(const Source *source, const char *campaign_id,
+								 int stalls, TimestampTz as_of);
+extern void cac_remember_shadow(const Source *source, const char *campaign_id,
+								const char *verdict, TimestampTz as_of);
+
+extern List *cac_settling_campaigns(const Source *source, TimestampTz as_of);
+extern List *cac_retries(const Source *source, SweepKind sweep);
+extern TimestampTz cac_next_retry(const Source *source);
+extern void cac_remember_retry(const Source *source, SweepKind sweep,
+							   const CampaignRetry *retry,
+							   const ErrorData *error);
+extern void cac_forget_retry(const Source *source, SweepKind sweep,
+							 const char *campaign_id);
+extern void cac_forget_old(const Source *source, TimestampTz now);
+
+#endif							/* CAC_MEMORY_H */

@@ -1,0 +1,649 @@
+/*
+ * source.c
+ *		A source: its row of campaign_source, with what the system catalogs say
+ *		of its tables, as a C struct.  attach.c writes that row.
+ *
+ * Every backend keeps the sources that it has used, each in a memory context
+ * of its own, with what the system catalogs say of its tables.  A relation
+ * cache invalidation of one of the tables (ALTER, DROP, RENAME, a new owner)
+ * or of campaign_source itself (cac_catalog_changed()) marks it stale, and the
+ * next cac_source_open() builds it anew.
+ *
+ * A source with which nothing can be done (a table was dropped, a column that
+ * is needed is missing, a table's name now belongs to another table) still
+ * opens, so that it can be altered and detached; it carries its fault, which
+ * cac_source_check() raises.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/regproc.h"
+#include "utils/syscache.h"
+#include "utils/varlena.h"
+
+#include "compat.h"
+#include "source.h"
+
+/* How long a sweep waits for rows that the application holds. */
+#define LOCK_TIMEOUT_AS_OWNER	"1s"
+
+/* The columns that the rules know, by the names of the standard tables. */
+static const SourceColumn standard_columns[] = {
+	{TABLE_CAMPAIGNS, "id", true},
+	{TABLE_CAMPAIGNS, "status", true},
+	{TABLE_CAMPAIGNS, "created_at", true},
+	{TABLE_CAMPAIGNS, "started_at"},
+	{TABLE_CAMPAIGNS, "resumed_at"},
+	{TABLE_CAMPAIGNS, "completed_at"},
+	{TABLE_CAMPAIGNS, "updated_at"},
+	{TABLE_CAMPAIGNS, "total_recipients"},
+	{TABLE_CAMPAIGNS, "interaction_timeout"},
+	{TABLE_CAMPAIGNS, "campaign_timeout"},
+	{TABLE_CAMPAIGNS, "completion_rule"},
+	{TABLE_CAMPAIGNS, "sent_count"},
+	{TABLE_CAMPAIGNS, "success_count"},
+	{TABLE_CAMPAIGNS, "failed_count"},
+	{TABLE_CAMPAIGNS, "delivered_count"},
+	{TABLE_CAMPAIGNS, "read_count"},
+	{TABLE_CAMPAIGNS, "no_interaction_count"},
+	{TABLE_CAMPAIGNS, "pending_count"},
+	{TABLE_CAMPAIGNS, "interaction_count"},
+	{TABLE_MESSAGES, "id", true},
+	{TABLE_MESSAGES, "campaign_id", true},
+	{TABLE_MESSAGES, "contact_id", true},
+	{TABLE_MESSAGES, "status", true},
+	{TABLE_MESSAGES, "message_type"},
+	{TABLE_MESSAGES, "error_message"},
+	{TABLE_MESSAGES, "sent_at"},
+	{TABLE_MESSAGES, "created_at"},
+	{TABLE_MESSAGES, "updated_at"},
+	{TABLE_INTERACTIONS, "campaign_id", true},
+	{TABLE_INTERACTIONS, "contact_id", true},
+	{TABLE_INTERACTIONS, "interaction_type", true},
+	{TABLE_CONTACTS, "id", true},
+	{TABLE_CONTACTS, "full_number"},
+	{TABLE_CONTACTS, "first_name"},
+	{TABLE_CONTACTS, "last_name"}
+};
+
+static const struct
+{
+	const char *group;
+	const char *word;
+}			standard_labels[NUM_SOURCE_LABELS] = {
+	{"campaigns", "sending"},
+	{"campaigns", "completed"},
+	{"campaigns", "failed"},
+	{"messages", "pending"},
+	{"messages", "sent"},
+	{"messages", "delivered"},
+	{"messages", "read"},
+	{"messages", "failed"},
+	{"messages", "no_interaction"},
+	{"messages", "ignored"},
+	{"message_types", "message_1"},
+	{"message_types", "message_2"},
+	{"interactions", "reply"},
+	{"interactions", "reaction"}
+};
+
+/* The sources that this backend has used; list and sources live for ever. */
+static List *known_sources = NIL;
+
+static void
+forget_source_relcache(Datum arg, Oid relid)
+{
+	Oid			catalog = *(Oid *) DatumGetPointer(arg);
+	ListCell   *lc;
+
+	foreach(lc, known_sources)
+	{
+		Source	   *source = lfirst(lc);
+
+		if (relid == InvalidOid || relid == catalog)
+			source->stale = true;
+		for (int i = 0; i < NUM_SOURCE_TABLES; i++)
+			if (relid == source->relid[i])
+				source->stale = true;
+	}
+}
+
+static void
+forget_source_syscache(Datum arg, int cacheid, uint32 hashvalue)
+{
+	ListCell   *lc;
+
+	foreach(lc, known_sources)
+		((Source *) lfirst(lc))->stale = true;
+}
+
+static void
+register_callbacks(void)
+{
+	static Oid	catalog_relid = InvalidOid;
+
+	if (!OidIsValid(catalog_relid))
+	{
+		CacheRegisterRelcacheCallback(forget_source_relcache,
+									  PointerGetDatum(&catalog_relid));
+		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_source_syscache,
+									  (Datum) 0);
+	}
+	/* DROP and CREATE EXTENSION give it another OID */
+	catalog_relid = cac_catalog_relid();
+}
+
+/*
+ * An interval in microseconds, a day being 24 hours and a month 30 days, so
+ * that what it means depends on no time zone.
+ */
+int64
+cac_interval_usec(const Interval *interval)
+{
+	return interval->time +
+		((int64) interval->month * DAYS_PER_MONTH + interval->day) * USECS_PER_DAY;
+}
+
+/*
+ * An interval as the error messages show it: 24h, 90min, 45s.
+ */
+static char *
+interval_for_people(int64 usec)
+{
+	if (usec % USECS_PER_HOUR == 0)
+		return psprintf(INT64_FORMAT "h", usec / USECS_PER_HOUR);
+	if (usec % USECS_PER_MINUTE == 0)
+		return psprintf(INT64_FORMAT "min", usec / USECS_PER_MINUTE);
+	return psprintf("%gs", (double) usec / USECS_PER_SEC);
+}
+
+/*
+ * A UTF-8 text in the database's encoding, or "plain" where that encoding
+ * lacks one of its characters.
+ */
+static char *
+text_or_plain(const char *utf8, const char *plain)
+{
+	int			encoding = GetDatabaseEncoding();
+	int			len = strlen(utf8);
+	int			size;
+	Oid			conversion;
+	char	   *result;
+
+	if (encoding == PG_UTF8)
+		return pstrdup(utf8);
+	if (encoding == PG_SQL_ASCII)
+		return pstrdup(plain);
+	conversion = FindDefaultConversionProc(PG_UTF8, encoding);
+	if (!OidIsValid(conversion))
+		return pstrdup(plain);
+
+	size = len * MAX_CONVERSION_GROWTH + 1;
+	result = palloc(size);
+	if (pg_do_encoding_conversion_buf(conversion, PG_UTF8, encoding,
+									  (unsigned char *) utf8, len,
+									  (unsigned char *) result, size,
+									  true) < len)
+		return pstrdup(plain);
+	return result;
+}
+
+static char *
+default_interaction_message(int64 timeout)
+{
+	return psprintf("Pas d'interaction dans les %s",
+					interval_for_people(timeout));
+}
+
+static char *
+default_timeout_message(int64 timeout)
+{
+	const char *hours = interval_for_people(timeout);
+
+	return text_or_plain(psprintf("Timeout %s - campagne clôturée automatiquement", hours),
+						 psprintf("Timeout %s - campagne cloturee automatiquement", hours));
+}
+
+/*
+ * Note why nothing can be done with a source; the first reason stays.
+ */
+static void
+set_fault(Source *source, int code, char *fault, const char *hint)
+{
+	if (source->fault_code == 0)
+	{
+		source->fault_code = code;
+		source->fault = fault;
+		source->fault_hint = pstrdup(hint);
+	}
+}
+
+/*
+ * Fill in the tables' current names and their owner.
+ */
+static void
+load_tables(Source *source)
+{
+	for (int i = 0; i < NUM_SOURCE_TABLES; i++)
+	{
+		Oid			relid = source->relid[i];
+		char	   *name;
+
+		if (!OidIsValid(relid))
+			continue;
+		name = get_rel_name(relid);
+		if (name == NULL)
+		{
+			set_fault(source, ERRCODE_UNDEFINED_TABLE,
+					  psprintf("table %s of source \"%s\" does not exist any more",
+							   source->attached_name[i], source->name),
+					  "Restore the table and attach it anew, or forget the source with campaign_detach().");
+			continue;
+		}
+		source->table[i] =
+			quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									   name);
+		if (source->attached_name[i] == NULL ||
+			strcmp(source->table[i], source->attached_name[i]) != 0)
+			source->renamed = true;
+		if (!OidIsValid(source->owner))
+		{
+			HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+
+			source->owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+			ReleaseSysCache(tuple);
+		}
+	}
+}
+
+/*
+ * Find out which of the standard columns the tables have.
+ */
+static void
+load_columns(Source *source)
+{
+	source->ncolumns = lengthof(standard_columns);
+	for (int i = 0; i < source->ncolumns; i++)
+	{
+		SourceColumn *column = &source->column[i];
+		AttrNumber	attno;
+
+		*column = standard_columns[i];
+		if (source->table[column->table] == NULL)
+			continue;
+		attno = get_attnum(source->relid[column->table], column->standard_name);
+		if (attno > 0)
+		{
+			column->name = pstrdup(column->standard_name);
+			column->type = get_atttype(source->relid[column->table], attno);
+		}
+		else if (column->required)
+			set_fault(source, ERRCODE_UNDEFINED_COLUMN,
+					  psprintf("column \"%s\" of table %s of source \"%s\" does not exist",
+							   column->standard_name,
+							   source->table[column->table], source->name),
+					  "Give the column its name back, or forget the source with campaign_detach().");
+	}
+}
+
+static void
+load_labels(Source *source)
+{
+	for (int i = 0; i < NUM_SOURCE_LABELS; i++)
+	{
+		SourceLabel *label = &source->label[i];
+
+		label->group = standard_labels[i].group;
+		label->standard_name = standard_labels[i].word;
+		if (strcmp(label->standard_name, "ignored") == 0)
+			continue;
+		label->count = 1;
+		label->words = palloc(sizeof(char *));
+		label->words[0] = pstrdup(label->standard_name);
+	}
+}
+
+/* Column "col" of the only row of SPI_tuptable, in microseconds; null: -1 */
+static int64
+row_interval(int col)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[0],
+									  SPI_tuptable->tupdesc, col, &isnull);
+
+	return isnull ? -1 : cac_interval_usec(DatumGetIntervalP(value));
+}
+
+/*
+ * Read the row of campaign_source; false if there is none.  Strings are
+ * allocated in the source's context, which is current.
+ */
+static bool
+load_row(Source *source)
+{
+	static CatalogQuery query = CATALOG_QUERY(
+		"SELECT s.campaigns::oid, s.messages::oid, s.interactions::oid, s.contacts::oid,"
+		" s.attached_names[1], s.attached_names[2], s.attached_names[3], s.attached_names[4],"
+		" s.interaction_timeout, s.campaign_timeout, s.stall_after, s.settle_for, s.history_keep,"
+		" s.expired_every, s.timeout_every, s.sending_every, s.interrupted_every,"
+		" s.interaction_message, s.timeout_message, s.search_path, s.on_event,"
+		" s.batch_size, s.log_messages, s.mode, s.completion_rule, a.source IS NOT NULL"
+		" FROM @.campaign_source AS s"
+		" LEFT JOIN @.campaign_armed AS a ON a.source = s.source AND a.database = $2"
+		" WHERE s.source = $1");
+	CatalogArguments arguments = {0};
+	char	   *mode;
+	int			col = 1;
+
+	cac_add_name(&arguments, source->name);
+	cac_add_oid(&arguments, MyDatabaseId);
+	if (cac_catalog_execute(&query, &arguments) == 0)
+		return false;
+
+	for (int i = 0; i < NUM_SOURCE_TABLES; i++)
+	{
+		char	   *oid = cac_row_text(0, col++);
+
+		source->relid[i] = oid ? atooid(oid) : InvalidOid;
+	}
+	for (int i = 0; i < NUM_SOURCE_TABLES; i++)
+		source->attached_name[i] = cac_row_text(0, col++);
+	source->policy.interaction_timeout = row_interval(col++);
+	source->policy.campaign_timeout = row_interval(col++);
+	source->policy.stall_after = row_interval(col++);
+	source->policy.settle_for = row_interval(col++);
+	source->history_keep = row_interval(col++);
+	source->every[SWEEP_NONE] = -1;
+	source->every[SWEEP_EXPIRED] = row_interval(col++);
+	source->every[SWEEP_TIMEOUT] = row_interval(col++);
+	source->every[SWEEP_SENDING] = row_interval(col++);
+	source->every[SWEEP_INTERRUPTED] = row_interval(col++);
+	source->interaction_message = cac_row_text(0, col++);
+	source->timeout_message = cac_row_text(0, col++);
+	source->search_path = cac_row_text(0, col++);
+	source->on_event = cac_row_text(0, col++);
+	source->batch_size = pg_strtoint32(cac_row_text(0, col++));
+	source->log_messages = strcmp(cac_row_text(0, col++), "t") == 0;
+	mode = cac_row_text(0, col++);
+	source->mode = strcmp(mode, "active") == 0 ? MODE_ACTIVE :
+		strcmp(mode, "shadow") == 0 ? MODE_SHADOW : MODE_PAUSED;
+	source->policy.completion_rule = strcmp(cac_row_text(0, col++), "messages") == 0 ?
+		COMPLETION_MESSAGES : COMPLETION_CONTACTS;
+	source->armed = strcmp(cac_row_text(0, col++), "t") == 0;
+	return true;
+}
+
+/*
+ * Build a source from the catalogs; NULL if there is none of that name.
+ */
+static Source *
+load_source(const char *name)
+{
+	MemoryContext context;
+	MemoryContext old;
+	Source	   *source;
+
+	/* Out of an error's way until it is complete. */
+	context = AllocSetContextCreate(CurrentMemoryContext,
+									"campaign_autoclose source",
+									ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	source = palloc0(sizeof(Source));
+	source->context = context;
+	source->name = pstrdup(name);
+
+	/* SPI_getvalue's strings follow the current context */
+	if (!load_row(source))
+	{
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(context);
+		return NULL;
+	}
+	load_tables(source);
+	load_columns(source);
+	load_labels(source);
+	if (source->interaction_message == NULL)
+		source->interaction_message =
+			default_interaction_message(source->policy.interaction_timeout);
+	if (source->timeout_message == NULL)
+		source->timeout_message =
+			default_timeout_message(source->policy.campaign_timeout);
+
+	MemoryContextSwitchTo(old);
+	MemoryContextSetParent(context, CacheMemoryContext);
+	return source;
+}
+
+static void
+forget_source(Source *source)
+{
+	known_sources = list_delete_ptr(known_sources, source);
+	for (int i = 0; i < MAX_STATEMENTS; i++)
+		if (source->plan[i] != NULL)
+			SPI_freeplan(source->plan[i]);
+	MemoryContextDelete(source->context);
+}
+
+/*
+ * A table that was renamed keeps working, unless its old name now belongs to
+ * another table: then nobody can tell which of the two is meant.
+ */
+static void
+check_names(Source *source)
+{
+	for (int i = 0; i < NUM_SOURCE_TABLES; i++)
+	{
+		List	   *names;
+		Oid			now;
+
+		if (source->table[i] == NULL || source->attached_name[i] == NULL ||
+			strcmp(source->table[i], source->attached_name[i]) == 0)
+			continue;
+		names = CAC_QUALIFIED_NAMES(source->attached_name[i]);
+		now = RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, true);
+		if (OidIsValid(now) && now != source->relid[i])
+		{
+			source->fault_code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+			source->fault = MemoryContextStrdup(source->context,
+												psprintf("source \"%s\" is held: the name %s now belongs to another table than the one attached",
+														 source->name, source->attached_name[i]));
+			source->fault_hint = MemoryContextStrdup(source->context,
+													 psprintf("To go on with %s, call campaign_alter('%s', 'mode', 'active'); otherwise detach the source.",
+															  source->table[i], source->name));
+			source->stale = true;	/* to be looked at again */
+			return;
+		}
+	}
+}
+
+/*
+ * cac_source_open
+ *		The source of that name, as it is now.
+ *
+ * SPI must be connected.  The result is good until the next call.  Raises
+ * 42704 where there is no such source; a source at fault is returned.
+ */
+Source *
+cac_source_open(const char *name)
+{
+	Source	   *source = NULL;
+	ListCell   *lc;
+
+	register_callbacks();
+	foreach(lc, known_sources)
+	{
+		if (strcmp(((Source *) lfirst(lc))->name, name) == 0)
+			source = lfirst(lc);
+	}
+	if (source != NULL && source->stale)
+	{
+		forget_source(source);
+		source = NULL;
+	}
+	if (source == NULL)
+	{
+		MemoryContext old;
+
+		source = load_source(name);
+		if (source == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("source \"%s\" does not exist", name),
+					 errhint("The table campaign_source lists the sources; campaign_create_tables() makes one.")));
+		old = MemoryContextSwitchTo(CacheMemoryContext);
+		known_sources = lappend(known_sources, source);
+		MemoryContextSwitchTo(old);
+	}
+	if (source->renamed)
+		check_names(source);
+	return source;
+}
+
+/*
+ * Raise what is wrong with a source, if anything is.
+ */
+void
+cac_source_check(const Source *source)
+{
+	if (source->fault_code != 0)
+		ereport(ERROR,
+				(errcode(source->fault_code),
+				 errmsg_internal("%s", source->fault),
+				 errhint("%s", source->fault_hint)));
+}
+
+/*
+ * May anything be done to the application's tables on behalf of this source?
+ */
+bool
+cac_source_acts(const Source *source)
+{
+	return source->mode == MODE_ACTIVE && source->armed;
+}
+
+/*
+ * Names of all sources, or of those whose tables the current user owns (or
+ * has the privileges of the owner), as a List of palloc'd C strings.
+ */
+List *
+cac_source_list(bool only_own)
+{
+	static CatalogQuery query = CATALOG_QUERY(
+		"SELECT s.source, c.relowner FROM @.campaign_source AS s"
+		" LEFT JOIN pg_catalog.pg_class AS c ON c.oid = s.campaigns"
+		" ORDER BY s.source");
+	CatalogArguments arguments = {0};
+	List	   *result = NIL;
+	uint64		nrows = cac_catalog_execute(&query, &arguments);
+	SPITupleTable *rows = SPI_tuptable;
+
+	for (uint64 i = 0; i < nrows; i++)
+	{
+		bool		isnull;
+		Oid			owner = DatumGetObjectId(SPI_getbinval(rows->vals[i],
+														   rows->tupdesc, 2,
+														   &isnull));
+
+		if (only_own && (isnull ? !superuser() :
+						 !has_privs_of_role(GetUserId(), owner)))
+			continue;
+		result = lappend(result, SPI_getvalue(rows->vals[i], rows->tupdesc, 1));
+	}
+	SPI_freetuptable(rows);
+	return result;
+}
+
+/*
+ * cac_source_choose
+ *		The source that a caller means: the one named, or the only one.
+ */
+char *
+cac_source_choose(const char *name)
+{
+	List	   *sources;
+
+	if (name != NULL)
+		return pstrdup(name);
+	sources = cac_source_list(false);
+	if (sources == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("no source is attached in this database"),
+				 errhint("Make the standard tables with campaign_create_tables().")));
+	if (list_length(sources) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the source must be named, as this database has %d of them",
+						list_length(sources)),
+				 errhint("Pass it as the argument \"source\"; the table campaign_source lists them.")));
+	return linitial(sources);
+}
+
+/*
+ * Become ready for statements on the application's tables: under the source's
+ * search_path, and, with as_owner, as the owner of its tables in a security-
+ * restricted context (what the owner planted there must not get the caller's
+ * rights).  Undone by cac_leave().
+ */
+void
+cac_source_enter(const Source *source, bool as_owner, SavedIdentity *saved)
+{
+	if (as_owner)
+	{
+		cac_enter(source->owner, SECURITY_RESTRICTED_OPERATION,
+				  source->search_path, saved);
+		(void) set_config_option("lock_timeout", LOCK_TIMEOUT_AS_OWNER,
+								 PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	}
+	else
+		cac_enter(InvalidOid, 0, source->search_path, saved);
+}
+
+/*
+ * One standard column as this source has it.
+ */
+const SourceColumn *
+cac_source_column(const Source *source, SourceTable table,
+				  const char *standard_name)
+{
+	for (int i = 0; i < source->ncolumns; i++)
+	{
+		const SourceColumn *column = &source->column[i];
+
+		if (column->table == table &&
+			strcmp(column->standard_name, standard_name) == 0)
+			return column;
+	}
+	elog(ERROR, "unknown standard column \"%s\"", standard_name);
+}
+
+/*
+ * The application's words for one standard word.
+ */
+const SourceLabel *
+cac_source_label(const Source *source, const char *group,
+				 const char *standard_name)
+{
+	for (int i = 0; i < NUM_SOURCE_LABELS; i++)
+	{
+		const SourceLabel *label = &source->label[i];
+
+		if (strcmp(label->group, group) == 0 &&
+			strcmp(label->standard_name, standard_name) == 0)
+			return label;
+	}
+	elog(ERROR, "unknown standard word \"%s\" of %s", standard_name, group);
+}

@@ -1,0 +1,120 @@
+/*
+ * source.h
+ *		A source: one set of application tables attached to the extension.
+ */
+#ifndef CAC_SOURCE_H
+#define CAC_SOURCE_H
+
+#include "executor/spi.h"
+#include "nodes/pg_list.h"
+
+#include "catalog.h"
+#include "rules.h"
+
+/* The application's tables, in the order of campaign_source's columns. */
+typedef enum SourceTable
+{
+	TABLE_CAMPAIGNS,
+	TABLE_MESSAGES,
+	TABLE_INTERACTIONS,
+	TABLE_CONTACTS
+} SourceTable;
+
+#define NUM_SOURCE_TABLES	(TABLE_CONTACTS + 1)
+
+/* A standard column, as one table of a source has it. */
+typedef struct SourceColumn
+{
+	SourceTable table;
+	const char *standard_name;
+	bool		required;
+	char	   *name;			/* NULL: the table has no such column */
+	Oid			type;
+} SourceColumn;
+
+/*
+ * The application's words for one standard word, found by its group
+ * ("campaigns", "messages", "message_types" or "interactions") and its name.
+ */
+typedef struct SourceLabel
+{
+	const char *group;
+	const char *standard_name;
+	int			count;
+	char	  **words;			/* the first is the one that is written */
+} SourceLabel;
+
+#define MAX_SOURCE_COLUMNS	48
+#define NUM_SOURCE_LABELS	14
+/* How many statements statements.c keeps plans of. */
+#define MAX_STATEMENTS		16
+
+typedef enum SourceMode
+{
+	MODE_ACTIVE,
+	MODE_SHADOW,
+	MODE_PAUSED
+} SourceMode;
+
+/*
+ * A source as this backend knows it: its row of campaign_source, what the
+ * system catalogs say of its tables, and the plans of the statements on them.
+ *
+ * It lives in a memory context of its own below CacheMemoryContext, until a
+ * table or the row changes.  cac_source_open() notices and builds it anew, so
+ * a pointer to it is good until the next cac_source_open() and no longer;
+ * plans are released with it.
+ */
+typedef struct Source
+{
+	char	   *name;
+	Oid			owner;			/* of its tables; InvalidOid: all are gone */
+	Oid			relid[NUM_SOURCE_TABLES];	/* InvalidOid: has none */
+	char	   *table[NUM_SOURCE_TABLES];	/* qualified and quoted */
+	SourceColumn column[MAX_SOURCE_COLUMNS];
+	int			ncolumns;
+	SourceLabel label[NUM_SOURCE_LABELS];
+
+	CampaignPolicy policy;
+	int64		every[NUM_SWEEP_KINDS]; /* microseconds; -1: off */
+	int64		history_keep;
+	char	   *interaction_message;	/* as it is written */
+	char	   *timeout_message;
+	char	   *search_path;
+	char	   *on_event;		/* NULL: none */
+	int			batch_size;
+	bool		log_messages;
+
+	SourceMode	mode;
+	bool		armed;			/* in this very database */
+
+	/* why nothing can be done with it; fault_code 0: nothing is wrong */
+	int			fault_code;		/* SQLSTATE */
+	char	   *fault;
+	char	   *fault_hint;
+
+	/* private to source.c and statements.c */
+	MemoryContext context;
+	bool		stale;
+	bool		renamed;		/* some table is not called as when attached */
+	char	   *attached_name[NUM_SOURCE_TABLES];
+	SPIPlanPtr	plan[MAX_STATEMENTS];
+} Source;
+
+extern Source *cac_source_open(const char *name);
+extern char *cac_source_choose(const char *name);
+extern List *cac_source_list(bool only_own);
+extern bool cac_source_acts(const Source *source);
+extern void cac_source_check(const Source *source);
+extern void cac_source_enter(const Source *source, bool as_owner,
+							 SavedIdentity *saved);
+
+extern const SourceColumn *cac_source_column(const Source *source,
+											 SourceTable table,
+											 const char *standard_name);
+extern const SourceLabel *cac_source_label(const Source *source,
+										   const char *group,
+										   const char *standard_name);
+extern int64 cac_interval_usec(const Interval *interval);
+
+#endif							/* CAC_SOURCE_H */

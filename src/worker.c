@@ -1,0 +1,354 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *		One database's loop: a visit by a background worker.
+ *
+ * The launcher claims a slot and asks the postmaster for a worker.  It attaches
+ * to the slot, connects to the slot's database, and runs what is due there, in
+ * cycles.  After each it lingers for a moment, since where something has just
+ * happened something more is likely to, and a new visit costs milliseconds.
+ * Then it leaves word when it will next be needed, and exits: an idle database
+ * has no connection of ours.
+ *
+ * A worker is in nobody's way.  Between campaigns, and ten times a second while
+ * it lingers, it looks whether it may go on, see go_on().
+ *
+ * An error that the sweeps did not deal with ends the process; the slot tells
+ * the launcher, which comes back later and later.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "commands/dbcommands.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "settings.h"
+#include "sweeps.h"
+#include "worker.h"
+
+#define EXTENSION_NAME		"campaign_autoclose"
+
+/* How long a worker with nothing to do stays (ms). */
+#define LINGER_MS			1500
+
+/* How often it looks meanwhile whether it may (ms). */
+#define LOOK_MS				100
+
+/* The least time from one cycle to the next (ms): no worker ever spins. */
+#define PAUSE_MS			20
+
+/*
+ * How long a worker may keep its slot while other databases wait (ms).  Much
+ * longer than any sweep should take, for one that is cut short may have to
+ * begin again.
+ */
+#define TURN_MS				60000
+
+/* Why the worker may not go on. */
+typedef enum StopReason
+{
+	STOP_NOT,
+	STOP_SHUTDOWN,				/* the process is to end */
+	STOP_DISABLED,				/* the settings do not want a worker here */
+	STOP_WANTED,				/* someone wants the database for himself */
+	STOP_TURN_OVER				/* other databases have waited long enough */
+} StopReason;
+
+static StopReason stop_reason = STOP_NOT;
+static TimestampTz turn_started_at;
+
+/* Nobody can rename a database while we are in it. */
+static char *my_datname = NULL;
+
+static bool go_on(void);
+
+/*
+ * Asks the postmaster for a worker that takes up this claim.  False if the
+ * server has no background worker slot to spare.  The caller is woken by
+ * SIGUSR1 when the worker starts or stops.  The handle is allocated in the
+ * current memory context.
+ */
+bool
+cac_register_worker(Oid dboid, const SlotClaim *claim, BackgroundWorkerHandle **handle)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	snprintf(worker.bgw_name, BGW_MAXLEN, "campaign_autoclose worker for database %u", dboid);
+	snprintf(worker.bgw_type, BGW_MAXLEN, "campaign_autoclose worker");
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	snprintf(worker.bgw_library_name, BGW_MAXLEN, "campaign_autoclose");
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "cac_worker_main");
+	StaticAssertStmt(sizeof(SlotClaim) <= BGW_EXTRALEN, "a claim must fit in bgw_extra");
+	memcpy(worker.bgw_extra, claim, sizeof(SlotClaim));
+	worker.bgw_notify_pid = MyProcPid;
+
+	return RegisterDynamicBackgroundWorker(&worker, handle);
+}
+
+/*
+ * Does somebody wait for, or have, the database for himself (DROP, RENAME,
+ * CREATE DATABASE ... TEMPLATE)?  Each of these locks its pg_database entry,
+ * then waits a few seconds for the others to leave.
+ *
+ * The lock is the one that a session takes to connect.  It is given back at
+ * once; and it is a session's lock, so as to need no transaction.
+ */
+bool
+cac_database_wanted(Oid dboid)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, dboid, 0);
+	if (LockAcquire(&tag, RowExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	LockRelease(&tag, RowExclusiveLock, true);
+	return false;
+}
+
+/*
+ * May the worker go on?  Asked by the sweeps between campaigns and batches,
+ * and by the worker while it lingers; in a transaction or out of one.  Once it
+ * has said no, it says no until the next cycle.
+ */
+static bool
+go_on(void)
+{
+	TimestampTz now;
+
+	/* not CHECK_FOR_INTERRUPTS() yet: what was done may still be committed */
+	if (ProcDiePending || ShutdownRequestPending)
+		stop_reason = STOP_SHUTDOWN;
+	if (stop_reason != STOP_NOT)
+		return false;
+
+	CHECK_FOR_INTERRUPTS();
+
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+
+	if (!cac_enabled || (my_datname && !cac_database_listed(my_datname)))
+		stop_reason = STOP_DISABLED;
+	else if (cac_database_wanted(MyDatabaseId))
+		stop_reason = STOP_WANTED;
+	else if (cac_databases_waiting())
+	{
+		now = GetCurrentTimestamp();
+		turn_started_at = Min(turn_started_at, now);	/* the clock may step back */
+		if (TimestampDifferenceExceeds(turn_started_at, now, TURN_MS))
+			stop_reason = STOP_TURN_OVER;
+	}
+	return stop_reason == STOP_NOT;
+}
+
+/*
+ * Our own settings, above those of the server, the database and the superuser:
+ * set before connecting, so that what ALTER DATABASE SET left there has no
+ * effect even for a moment.  synchronous_commit stays the administrator's.
+ */
+static void
+force_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "1s"},
+		{"idle_in_transaction_session_timeout", "0"},
+#if CAC_HAS_TRANSACTION_TIMEOUT
+		{"transaction_timeout", "0"},
+#endif
+	};
+	int			i;
+
+	for (i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("application_name", MyBgworkerEntry->bgw_name, PGC_USERSET, PGC_S_OVERRIDE);
+}
+
+/*
+ * Runs whatever is due.  Returns when something will next be, DT_NOEND where
+ * nothing will until there are news; *installed says whether the database has
+ * the extension at all.
+ */
+static TimestampTz
+run_cycle(bool *installed)
+{
+	static const SweepHost host = {.go_on = go_on};
+	TimestampTz next_due = DT_NOEND;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	if (my_datname == NULL)
+		my_datname = MemoryContextStrdup(TopMemoryContext, get_database_name(MyDatabaseId));
+	*installed = OidIsValid(get_extension_oid(EXTENSION_NAME, true));
+	if (*installed)
+	{
+		pgstat_report_activity(STATE_RUNNING, "CALL campaign_run_sweeps()");
+		if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+			elog(ERROR, "SPI_connect_ext failed");
+		next_due = cac_run_due_sweeps(NULL, false, &host);
+		SPI_finish();
+	}
+	CommitTransactionCommand();
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	return next_due;
+}
+
+/*
+ * One cycle in its own memory context.  An error goes to the slot, for the
+ * launcher and the view, and on to end the process.
+ */
+static TimestampTz
+run_reported_cycle(MemoryContext context, bool *installed)
+{
+	TimestampTz next_due;
+
+	stop_reason = STOP_NOT;
+	cac_slot_set_state(SLOT_RUNNING, DT_NOBEGIN);
+	MemoryContextSwitchTo(context);
+
+	PG_TRY();
+	{
+		next_due = run_cycle(installed);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		cac_progress_error(CopyErrorData()->message);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	MemoryContextSwitchTo(TopMemoryContext);
+	MemoryContextReset(context);
+	cac_progress_end();
+
+	/* What was cut short is due still. */
+	if (stop_reason != STOP_NOT)
+		next_due = GetCurrentTimestamp();
+	return next_due;
+}
+
+/*
+ * Waits for the next thing to do.  True: run a cycle; false: leave.
+ */
+static bool
+linger(TimestampTz next_due)
+{
+	static uint32 wait_event = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz not_before = TimestampTzPlusMilliseconds(now, PAUSE_MS);
+	TimestampTz until = TimestampTzPlusMilliseconds(now, LINGER_MS);
+
+	cac_slot_set_state(SLOT_LINGERING, next_due);
+
+	while (go_on())
+	{
+		TimestampTz wake;
+
+		/* each deadline clamped, for the clock may step back */
+		now = GetCurrentTimestamp();
+		not_before = Min(not_before, TimestampTzPlusMilliseconds(now, PAUSE_MS));
+		until = Min(until, TimestampTzPlusMilliseconds(now, LINGER_MS));
+
+		if (cac_databases_waiting() || now >= until)
+			return false;
+		if (now >= not_before && (next_due <= now || cac_slot_has_news()))
+			return true;
+
+		wake = now < not_before ? not_before : Min(until, Max(next_due, now));
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 Min(LOOK_MS, Max(1, TimestampDifferenceMilliseconds(now, wake))),
+						 CAC_WAIT_EVENT(wait_event, "CampaignWorkerLinger"));
+		ResetLatch(MyLatch);
+	}
+	return false;
+}
+
+/*
+ * Serves the database until there is nothing more to stay for.  Returns when it
+ * will need the next visit.
+ */
+static TimestampTz
+serve_database(void)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
+												  "campaign_autoclose cycle",
+												  ALLOCSET_DEFAULT_SIZES);
+	TimestampTz next_due = GetCurrentTimestamp();
+	TimestampTz put_off;
+	bool		installed = true;
+
+	turn_started_at = next_due;
+
+	/* asked before the first cycle too: much may have changed by now */
+	if (go_on())
+	{
+		do
+		{
+			next_due = run_reported_cycle(context, &installed);
+		} while (stop_reason == STOP_NOT && installed && linger(next_due));
+	}
+
+	/* to be terminated is logged as it is for any session */
+	CHECK_FOR_INTERRUPTS();
+
+	if (stop_reason == STOP_WANTED)
+	{
+		put_off = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WANTED_PUT_OFF_MS);
+		next_due = Max(next_due, put_off);
+	}
+	return next_due;
+}
+
+/*
+ * Entry point of the process.
+ */
+void
+cac_worker_main(Datum main_arg)
+{
+	SlotClaim	claim;
+	Oid			dboid = InvalidOid;
+
+	memcpy(&claim, MyBgworkerEntry->bgw_extra, sizeof(SlotClaim));
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	/* Too late?  The launcher has given this worker up. */
+	if (!cac_slot_attach(&claim, &dboid))
+		proc_exit(0);
+
+	force_settings();
+	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
+
+	cac_slot_finish(serve_database());
+	proc_exit(0);
+}
