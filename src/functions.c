@@ -349,6 +349,7 @@ campaign_update_status(PG_FUNCTION_ARGS)
 	cac_source_check(source);
 	request.as_of = as_of == DT_NOBEGIN ? GetCurrentTimestamp() : as_of;
 	request.dry_run = !cac_source_acts(source);
+	request.shadow = source->armed && source->mode == MODE_SHADOW;
 	if (request.dry_run)
 		ereport(NOTICE,
 				(errmsg("source \"%s\" is not active, so nothing is changed",

@@ -273,7 +273,7 @@ record(const Judgement *j, const char *event, const char *status_to,
 	e.reason = reason;
 	e.details = details;
 	e.at = j->request->as_of;
-	e.shadow = j->request->dry_run;
+	e.shadow = j->request->shadow;
 	cac_record_event(j->source, &e);
 }
 
@@ -568,7 +568,7 @@ judge(Judgement *j)
 	if (!acting || !worth_acting(j))
 	{
 		report_plan(j);
-		if (!acting && j->source->mode == MODE_SHADOW && !XactReadOnly)
+		if (!acting && j->request->shadow)
 			record_shadow(j);
 		report_campaign(j, false);
 		return;

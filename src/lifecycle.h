@@ -13,6 +13,7 @@ typedef struct JudgeRequest
 	SweepKind	sweep;
 	TimestampTz as_of;
 	bool		dry_run;		/* decide, and do not act */
+	bool		shadow;			/* in a dry run: record what would be done */
 	bool		as_owner;		/* of the source's tables, not as the caller */
 	CampaignLock lock;			/* how to lock the campaign: skip or wait */
 	int64		batch_size;		/* mark no more than that at once; 0: all */

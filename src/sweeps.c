@@ -164,6 +164,7 @@ judge_candidate(void *arg)
 	request.sweep = sweep->kind;
 	request.as_of = sweep->as_of;
 	request.dry_run = sweep->dry_run || !cac_source_acts(source);
+	request.shadow = !sweep->dry_run && source->armed && source->mode == MODE_SHADOW;
 	request.as_owner = sweep->host != NULL;
 	request.lock = sweep->lock;
 	request.batch_size = sweep->host != NULL ? source->batch_size : 0;
