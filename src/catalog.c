@@ -28,6 +28,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "catalog.h"
@@ -320,6 +321,7 @@ cac_catalog_execute(CatalogQuery *query, CatalogArguments *arguments)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	SavedIdentity saved;
+	bool		pushed = false;
 	int			code;
 
 	require_extension();
@@ -343,8 +345,16 @@ cac_catalog_execute(CatalogQuery *query, CatalogArguments *arguments)
 		query->plan = plan;
 		query->generation = extension.generation;
 	}
+	/* a worker that commits as it goes has no portal to provide a snapshot */
+	if (!ActiveSnapshotSet())
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		pushed = true;
+	}
 	code = SPI_execute_plan(query->plan, arguments->values, arguments->nulls,
 							false, 0);
+	if (pushed)
+		PopActiveSnapshot();
 	if (code < 0)
 		elog(ERROR, "could not execute \"%s\": %s", query->text,
 			 SPI_result_code_string(code));
