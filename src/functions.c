@@ -456,7 +456,7 @@ always_go_on(void)
 Datum
 campaign_run_sweeps(PG_FUNCTION_ARGS)
 {
-	static const SweepHost host = {.go_on = always_go_on};
+	static const SweepHost host = {.go_on = always_go_on, .called = true};
 	char	   *source = name_argument(fcinfo, 0);
 	bool		force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 

@@ -286,7 +286,8 @@ record_expired(const Judgement *j, int64 marked)
 	cac_append_json(&json, "sweep", cac_sweep_name(j->request->sweep));
 	cac_append_json_count(&json, "messages", marked);
 	cac_append_json(&json, "sent_before", timestamptz_to_str(expiry_cutoff(j)));
-	record(j, "expired", j->row.status_text, j->source->interaction_message,
+	record(j, "expired", j->row.status_text,
+		   cac_interaction_message(j->source, &j->facts.policy),
 		   psprintf("{%s}", json.data));
 }
 
@@ -414,6 +415,7 @@ mark_messages(Judgement *j)
 		mark.start = j->facts.start;
 		mark.as_of = request->as_of;
 		mark.limit = in_batches ? request->batch_size : 0;
+		mark.message = cac_interaction_message(j->source, &j->facts.policy);
 		marked = cac_mark_expired(j->source, j->key, &mark);
 		outcome->messages_marked += marked;
 		if (marked > 0)
@@ -424,7 +426,7 @@ mark_messages(Judgement *j)
 	if (j->verdict.fail > 0)
 	{
 		j->failed = cac_fail_pending(j->source, j->key,
-									 j->source->timeout_message,
+									 cac_timeout_message(j->source, &j->facts.policy),
 									 request->as_of);
 		outcome->messages_marked += j->failed;
 	}

@@ -21,6 +21,7 @@
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "parser/parse_coerce.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -41,41 +42,41 @@
 
 /* The columns that the rules know, by the names of the standard tables. */
 static const SourceColumn standard_columns[] = {
-	{TABLE_CAMPAIGNS, "id", true},
-	{TABLE_CAMPAIGNS, "status", true},
-	{TABLE_CAMPAIGNS, "created_at", true},
-	{TABLE_CAMPAIGNS, "started_at"},
-	{TABLE_CAMPAIGNS, "resumed_at"},
-	{TABLE_CAMPAIGNS, "completed_at"},
-	{TABLE_CAMPAIGNS, "updated_at"},
-	{TABLE_CAMPAIGNS, "total_recipients"},
-	{TABLE_CAMPAIGNS, "interaction_timeout"},
-	{TABLE_CAMPAIGNS, "campaign_timeout"},
-	{TABLE_CAMPAIGNS, "completion_rule"},
-	{TABLE_CAMPAIGNS, "sent_count"},
-	{TABLE_CAMPAIGNS, "success_count"},
-	{TABLE_CAMPAIGNS, "failed_count"},
-	{TABLE_CAMPAIGNS, "delivered_count"},
-	{TABLE_CAMPAIGNS, "read_count"},
-	{TABLE_CAMPAIGNS, "no_interaction_count"},
-	{TABLE_CAMPAIGNS, "pending_count"},
-	{TABLE_CAMPAIGNS, "interaction_count"},
-	{TABLE_MESSAGES, "id", true},
-	{TABLE_MESSAGES, "campaign_id", true},
-	{TABLE_MESSAGES, "contact_id", true},
-	{TABLE_MESSAGES, "status", true},
-	{TABLE_MESSAGES, "message_type"},
-	{TABLE_MESSAGES, "error_message"},
-	{TABLE_MESSAGES, "sent_at"},
-	{TABLE_MESSAGES, "created_at"},
-	{TABLE_MESSAGES, "updated_at"},
-	{TABLE_INTERACTIONS, "campaign_id", true},
-	{TABLE_INTERACTIONS, "contact_id", true},
-	{TABLE_INTERACTIONS, "interaction_type", true},
-	{TABLE_CONTACTS, "id", true},
-	{TABLE_CONTACTS, "full_number"},
-	{TABLE_CONTACTS, "first_name"},
-	{TABLE_CONTACTS, "last_name"}
+	{TABLE_CAMPAIGNS, "id", COLUMN_CAMPAIGN_KEY, true},
+	{TABLE_CAMPAIGNS, "status", COLUMN_WORD, true},
+	{TABLE_CAMPAIGNS, "created_at", COLUMN_MOMENT, true},
+	{TABLE_CAMPAIGNS, "started_at", COLUMN_MOMENT},
+	{TABLE_CAMPAIGNS, "resumed_at", COLUMN_MOMENT},
+	{TABLE_CAMPAIGNS, "completed_at", COLUMN_MOMENT},
+	{TABLE_CAMPAIGNS, "updated_at", COLUMN_MOMENT},
+	{TABLE_CAMPAIGNS, "total_recipients", COLUMN_COUNT},
+	{TABLE_CAMPAIGNS, "interaction_timeout", COLUMN_INTERVAL},
+	{TABLE_CAMPAIGNS, "campaign_timeout", COLUMN_INTERVAL},
+	{TABLE_CAMPAIGNS, "completion_rule", COLUMN_WORD},
+	{TABLE_CAMPAIGNS, "sent_count", COLUMN_COUNT},
+	{TABLE_CAMPAIGNS, "success_count", COLUMN_COUNT},
+	{TABLE_CAMPAIGNS, "failed_count", COLUMN_COUNT},
+	{TABLE_CAMPAIGNS, "delivered_count", COLUMN_COUNT},
+	{TABLE_CAMPAIGNS, "read_count", COLUMN_COUNT},
+	{TABLE_CAMPAIGNS, "no_interaction_count", COLUMN_COUNT},
+	{TABLE_CAMPAIGNS, "pending_count", COLUMN_COUNT},
+	{TABLE_CAMPAIGNS, "interaction_count", COLUMN_COUNT},
+	{TABLE_MESSAGES, "id", COLUMN_KEY, true},
+	{TABLE_MESSAGES, "campaign_id", COLUMN_CAMPAIGN_KEY, true},
+	{TABLE_MESSAGES, "contact_id", COLUMN_KEY, true},
+	{TABLE_MESSAGES, "status", COLUMN_WORD, true},
+	{TABLE_MESSAGES, "message_type", COLUMN_WORD, true},
+	{TABLE_MESSAGES, "error_message", COLUMN_TEXT},
+	{TABLE_MESSAGES, "sent_at", COLUMN_MOMENT},
+	{TABLE_MESSAGES, "created_at", COLUMN_MOMENT},
+	{TABLE_MESSAGES, "updated_at", COLUMN_MOMENT},
+	{TABLE_INTERACTIONS, "campaign_id", COLUMN_CAMPAIGN_KEY, true},
+	{TABLE_INTERACTIONS, "contact_id", COLUMN_KEY, true},
+	{TABLE_INTERACTIONS, "interaction_type", COLUMN_WORD, true},
+	{TABLE_CONTACTS, "id", COLUMN_KEY, true},
+	{TABLE_CONTACTS, "full_number", COLUMN_TEXT},
+	{TABLE_CONTACTS, "first_name", COLUMN_TEXT},
+	{TABLE_CONTACTS, "last_name", COLUMN_TEXT}
 };
 
 static const struct
@@ -200,18 +201,31 @@ text_or_plain(const char *utf8, const char *plain)
 	return result;
 }
 
-static char *
-default_interaction_message(int64 timeout)
+/*
+ * cac_interaction_message
+ *		The error message of a contact who stayed silent, palloc'd: the source's
+ *		own, or the default, which names the interval in force.
+ */
+char *
+cac_interaction_message(const Source *source, const CampaignPolicy *policy)
 {
+	if (source->interaction_message != NULL)
+		return pstrdup(source->interaction_message);
 	return psprintf("Pas d'interaction dans les %s",
-					interval_for_people(timeout));
+					interval_for_people(policy->interaction_timeout));
 }
 
-static char *
-default_timeout_message(int64 timeout)
+/*
+ * cac_timeout_message
+ *		Likewise, of what was pending when the campaign timed out.
+ */
+char *
+cac_timeout_message(const Source *source, const CampaignPolicy *policy)
 {
-	const char *hours = interval_for_people(timeout);
+	const char *hours = interval_for_people(policy->campaign_timeout);
 
+	if (source->timeout_message != NULL)
+		return pstrdup(source->timeout_message);
 	return text_or_plain(psprintf("Timeout %s - campagne clôturée automatiquement", hours),
 						 psprintf("Timeout %s - campagne cloturee automatiquement", hours));
 }
@@ -269,6 +283,57 @@ load_tables(Source *source)
 }
 
 /*
+ * Can a column of this type hold what the standard column holds?
+ */
+static bool
+type_fits(ColumnKind kind, Oid type)
+{
+	Oid			base = getBaseType(type);
+
+	switch (kind)
+	{
+		case COLUMN_CAMPAIGN_KEY:
+			return base == UUIDOID || base == INT8OID || base == INT4OID;
+		case COLUMN_KEY:
+			return true;
+		case COLUMN_WORD:
+			return TypeCategory(base) == TYPCATEGORY_STRING || type_is_enum(base);
+		case COLUMN_TEXT:
+			return TypeCategory(base) == TYPCATEGORY_STRING;
+		case COLUMN_MOMENT:
+			return base == TIMESTAMPTZOID || base == TIMESTAMPOID;
+		case COLUMN_INTERVAL:
+			return base == INTERVALOID;
+		case COLUMN_COUNT:
+			return base == INT2OID || base == INT4OID || base == INT8OID;
+	}
+	return false;				/* keep the compiler quiet */
+}
+
+/*
+ * Find fault with a column whose type does not fit.
+ */
+static void
+check_column_type(Source *source, const SourceColumn *column)
+{
+	const char *table = source->table[column->table];
+
+	if (!type_fits(column->kind, column->type))
+		set_fault(source, ERRCODE_DATATYPE_MISMATCH,
+				  psprintf("column \"%s\" of table %s of source \"%s\" has type %s, which does not fit",
+						   column->name, table, source->name,
+						   format_type_be(column->type)),
+				  "Change the column's type, or forget the source with campaign_detach().");
+	else if (column->kind == COLUMN_MOMENT && source->time_zone == NULL &&
+			 getBaseType(column->type) == TIMESTAMPOID)
+		set_fault(source, ERRCODE_DATATYPE_MISMATCH,
+				  psprintf("column \"%s\" of table %s of source \"%s\" has no time zone",
+						   column->name, table, source->name),
+				  psprintf("Name its zone: campaign_alter('%s', 'time_zone', 'UTC').",
+						   source->name));
+}
+
+/*
  * Find out which of the standard columns the tables have.
  */
 static void
@@ -288,6 +353,7 @@ load_columns(Source *source)
 		{
 			column->name = pstrdup(column->standard_name);
 			column->type = get_atttype(source->relid[column->table], attno);
+			check_column_type(source, column);
 		}
 		else if (column->required)
 			set_fault(source, ERRCODE_UNDEFINED_COLUMN,
@@ -338,7 +404,7 @@ load_row(Source *source)
 		" s.attached_names[1], s.attached_names[2], s.attached_names[3], s.attached_names[4],"
 		" s.interaction_timeout, s.campaign_timeout, s.stall_after, s.settle_for, s.history_keep,"
 		" s.expired_every, s.timeout_every, s.sending_every, s.interrupted_every,"
-		" s.interaction_message, s.timeout_message, s.search_path, s.on_event,"
+		" s.interaction_message, s.timeout_message, s.time_zone, s.search_path, s.on_event,"
 		" s.batch_size, s.log_messages, s.mode, s.completion_rule, a.source IS NOT NULL"
 		" FROM @.campaign_source AS s"
 		" LEFT JOIN @.campaign_armed AS a ON a.source = s.source AND a.database = $2"
@@ -372,6 +438,7 @@ load_row(Source *source)
 	source->every[SWEEP_INTERRUPTED] = row_interval(col++);
 	source->interaction_message = cac_row_text(0, col++);
 	source->timeout_message = cac_row_text(0, col++);
+	source->time_zone = cac_row_text(0, col++);
 	source->search_path = cac_row_text(0, col++);
 	source->on_event = cac_row_text(0, col++);
 	source->batch_size = pg_strtoint32(cac_row_text(0, col++));
@@ -414,12 +481,6 @@ load_source(const char *name)
 	load_tables(source);
 	load_columns(source);
 	load_labels(source);
-	if (source->interaction_message == NULL)
-		source->interaction_message =
-			default_interaction_message(source->policy.interaction_timeout);
-	if (source->timeout_message == NULL)
-		source->timeout_message =
-			default_timeout_message(source->policy.campaign_timeout);
 
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(context, CacheMemoryContext);

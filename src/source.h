@@ -22,11 +22,24 @@ typedef enum SourceTable
 
 #define NUM_SOURCE_TABLES	(TABLE_CONTACTS + 1)
 
+/* What a standard column holds. */
+typedef enum ColumnKind
+{
+	COLUMN_CAMPAIGN_KEY,		/* uuid, bigint or integer */
+	COLUMN_KEY,					/* anything that can be compared */
+	COLUMN_WORD,				/* a status or type: text, varchar, an enum */
+	COLUMN_TEXT,
+	COLUMN_MOMENT,				/* timestamptz; or timestamp, with a time_zone */
+	COLUMN_INTERVAL,
+	COLUMN_COUNT				/* smallint, integer or bigint */
+} ColumnKind;
+
 /* A standard column, as one table of a source has it. */
 typedef struct SourceColumn
 {
 	SourceTable table;
 	const char *standard_name;
+	ColumnKind	kind;
 	bool		required;
 	char	   *name;			/* NULL: the table has no such column */
 	Oid			type;
@@ -78,8 +91,9 @@ typedef struct Source
 	CampaignPolicy policy;
 	int64		every[NUM_SWEEP_KINDS]; /* microseconds; -1: off */
 	int64		history_keep;
-	char	   *interaction_message;	/* as it is written */
-	char	   *timeout_message;
+	char	   *interaction_message;	/* NULL: the default */
+	char	   *timeout_message;	/* likewise */
+	char	   *time_zone;		/* of timestamps that have none; NULL: unknown */
 	char	   *search_path;
 	char	   *on_event;		/* NULL: none */
 	int			batch_size;
@@ -115,6 +129,10 @@ extern const SourceColumn *cac_source_column(const Source *source,
 extern const SourceLabel *cac_source_label(const Source *source,
 										   const char *group,
 										   const char *standard_name);
+extern char *cac_interaction_message(const Source *source,
+									 const CampaignPolicy *policy);
+extern char *cac_timeout_message(const Source *source,
+								 const CampaignPolicy *policy);
 extern int64 cac_interval_usec(const Interval *interval);
 
 #endif							/* CAC_SOURCE_H */

@@ -91,21 +91,24 @@ table_of_alias(char alias)
  * What an absent column reads as.
  */
 static const char *
-null_of_column(const char *standard_name)
+null_of_column(ColumnKind kind)
 {
-	size_t		len = strlen(standard_name);
-
-	if (len > 3 && strcmp(standard_name + len - 3, "_at") == 0)
-		return "NULL::pg_catalog.timestamptz";
-	if (len > 8 && strcmp(standard_name + len - 8, "_timeout") == 0)
-		return "NULL::pg_catalog.interval";
-	if (len > 6 && strcmp(standard_name + len - 6, "_count") == 0)
-		return "NULL::pg_catalog.int8";
-	if (strcmp(standard_name, "total_recipients") == 0)
-		return "NULL::pg_catalog.int8";
-	return "NULL::pg_catalog.text";
+	switch (kind)
+	{
+		case COLUMN_MOMENT:
+			return "NULL::pg_catalog.timestamptz";
+		case COLUMN_INTERVAL:
+			return "NULL::pg_catalog.interval";
+		case COLUMN_COUNT:
+			return "NULL::pg_catalog.int8";
+		default:
+			return "NULL::pg_catalog.text";
+	}
 }
 
+/*
+ * Append a column; a timestamp without zone is read in the source's.
+ */
 static void
 append_column(StringInfo buf, const Source *source, const char *token)
 {
@@ -114,7 +117,12 @@ append_column(StringInfo buf, const Source *source, const char *token)
 												   token + 2);
 
 	if (column->name == NULL)
-		appendStringInfoString(buf, null_of_column(token + 2));
+		appendStringInfoString(buf, null_of_column(column->kind));
+	else if (column->kind == COLUMN_MOMENT &&
+			 getBaseType(column->type) == TIMESTAMPOID)
+		appendStringInfo(buf, "pg_catalog.timezone(%s, %c.%s)",
+						 quote_literal_cstr(source->time_zone), token[0],
+						 quote_identifier(column->name));
 	else
 		appendStringInfo(buf, "%c.%s", token[0], quote_identifier(column->name));
 }
@@ -223,6 +231,9 @@ append_assignment(StringInfo buf, const Source *source, SourceTable table,
 
 	if (column->name == NULL)
 		return;
+	if (column->kind == COLUMN_MOMENT && getBaseType(column->type) == TIMESTAMPOID)
+		value = psprintf("pg_catalog.timezone(%s, %s)",
+						 quote_literal_cstr(source->time_zone), value);
 	appendStringInfo(buf, "%s%s = CAST(%s AS %s)", buf->len > 0 ? ", " : "",
 					 quote_identifier(column->name), value,
 					 format_type_extended(column->type, -1,
@@ -763,7 +774,7 @@ cac_mark_expired(Source *source, Datum key, const MarkRequest *request)
 	values[1] = TimestampTzGetDatum(request->cutoff);
 	values[2] = TimestampTzGetDatum(request->start);
 	values[3] = Int64GetDatum(request->limit);
-	values[4] = CStringGetTextDatum(source->interaction_message);
+	values[4] = CStringGetTextDatum(request->message);
 	values[5] = TimestampTzGetDatum(request->as_of);
 	marked = execute(source, STATEMENT_MARK, 6, types, values,
 					 request->limit > 0 ? NULL : "   n  ");

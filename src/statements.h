@@ -47,6 +47,7 @@ typedef struct MarkRequest
 	TimestampTz start;			/* the campaign's */
 	TimestampTz as_of;
 	int64		limit;			/* mark no more than that; 0: no limit */
+	const char *message;		/* the error message */
 } MarkRequest;
 
 /* What is written to a campaign. */

@@ -483,6 +483,23 @@ why_idle(const Source *source)
 }
 
 /*
+ * Say so where there is no source at all, or (42501) none that the caller may
+ * sweep.
+ */
+static void
+check_any_source(List *all, List *own, const char *message)
+{
+	if (all == NIL)
+		ereport(NOTICE,
+				(errmsg("no source is attached in this database"),
+				 errhint("Make the standard tables with campaign_create_tables().")));
+	else if (own == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg_internal("%s", message)));
+}
+
+/*
  * May the sweep go to this source?  A notice says why not.
  */
 static bool
@@ -509,10 +526,32 @@ source_to_sweep(const char *name, bool named, bool dry_run)
 						 name)));
 		return false;
 	}
-	/* of every source, those that the caller may write */
-	return named ||
-		pg_class_aclcheck(source->relid[TABLE_CAMPAIGNS], GetUserId(),
-						  ACL_UPDATE) == ACLCHECK_OK;
+	return true;
+}
+
+/*
+ * Of every source, those that the caller may write: 42501 if there are
+ * sources, but none of that kind.
+ */
+static List *
+sources_to_sweep(void)
+{
+	List	   *all = cac_source_list(false);
+	List	   *own = NIL;
+	ListCell   *lc;
+
+	foreach(lc, all)
+	{
+		Source	   *source = cac_source_open(lfirst(lc));
+		bool		missing = false;
+
+		/* one whose table is gone comes along, for its warning */
+		if (pg_class_aclcheck_ext(source->relid[TABLE_CAMPAIGNS], GetUserId(),
+								  ACL_UPDATE, &missing) == ACLCHECK_OK || missing)
+			own = lappend(own, lfirst(lc));
+	}
+	check_any_source(all, own, "permission denied for the tables of every source");
+	return own;
 }
 
 /*
@@ -530,7 +569,7 @@ cac_sweep(SweepKind kind, const char *source, TimestampTz as_of,
 		  bool dry_run, SweepResult *result)
 {
 	List	   *names = source ? list_make1(unconstify(char *, source)) :
-		cac_source_list(false);
+		sources_to_sweep();
 	bool		by_clock = as_of == DT_NOBEGIN;
 	ListCell   *lc;
 
@@ -637,15 +676,15 @@ source_due(const char *name)
 }
 
 /*
- * Log what a host finds wrong with a source; false if there is nothing to do.
+ * Say what a host finds wrong with a source; false if there is nothing to do.
  */
 static bool
-source_to_run(const Source *source)
+source_to_run(const Source *source, const SweepHost *host)
 {
 	const char *idle = why_idle(source);
 
 	if (idle != NULL)
-		ereport(LOG,
+		ereport(host->called ? NOTICE : LOG,
 				(errmsg("campaign_autoclose: source \"%s\" %s, and does nothing",
 						source->name, idle),
 				 errhint("Activate it with campaign_alter('%s', 'mode', 'active').",
@@ -661,6 +700,19 @@ source_to_run(const Source *source)
 }
 
 /*
+ * Delete what a source need not remember any longer; AttemptFunction.
+ */
+static void
+forget_old(void *arg)
+{
+	Source	   *source = cac_source_open(arg);
+	TimestampTz now = GetCurrentTimestamp();
+
+	cac_forget_old(source, now);
+	cac_forget_history(source, now);
+}
+
+/*
  * Run what is due of one source.  Returns when it is due again.
  */
 static TimestampTz
@@ -670,11 +722,12 @@ run_source(const char *name, bool force, const SweepHost *host)
 	LastRun		last[NUM_SWEEP_KINDS];
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next;
+	ErrorData  *error;
 	bool		due[NUM_SWEEP_KINDS];
 	bool		busy = false;
 	SweepResult result = {0};
 
-	if (!source_to_run(source))
+	if (!source_to_run(source, host))
 		return source_due(name);
 
 	cac_last_runs(source, last);
@@ -699,9 +752,11 @@ run_source(const char *name, bool force, const SweepHost *host)
 			return now;
 	}
 
-	source = cac_source_open(name);
-	cac_forget_old(source, now);
-	cac_forget_history(source, now);
+	if (!cac_attempt(forget_old, unconstify(char *, name), CAMPAIGN_TIME_LIMIT,
+					 &error))
+		ereport(LOG,
+				(errmsg("campaign_autoclose: source \"%s\": old history is left for the next time: %s",
+						name, error->message)));
 	SPI_commit();
 	next = source_due(name);
 	return busy ? Max(next, cac_after(now, BUSY_DELAY)) : next;
@@ -715,7 +770,7 @@ run_source(const char *name, bool force, const SweepHost *host)
  * runs all sweeps that are not switched off, due or not.  The caller is in a
  * transaction and connected to SPI non-atomically.  Returns the moment when
  * something will next be due here; DT_NOEND: nothing, until a source changes.
- * Raises 42704 (no such source), 42501 (it is somebody else's).
+ * Raises 42704 (no such source), 42501 (it is, or all are, somebody else's).
  */
 TimestampTz
 cac_run_due_sweeps(const char *source, bool force, const SweepHost *host)
@@ -725,6 +780,9 @@ cac_run_due_sweeps(const char *source, bool force, const SweepHost *host)
 	bool		found = source == NULL;
 	ListCell   *lc;
 
+	if (source == NULL && host->called)
+		check_any_source(cac_source_list(false), names,
+						 "must be owner of the tables of a source");
 	foreach(lc, names)
 	{
 		TimestampTz source_due_at;

@@ -13,6 +13,7 @@ typedef struct SweepHost
 {
 	/* Asked between campaigns and batches: may we go on?  No ends it early. */
 	bool		(*go_on) (void);
+	bool		called;			/* by somebody who wants to be told */
 } SweepHost;
 
 extern void cac_sweep(SweepKind sweep, const char *source, TimestampTz as_of,
