@@ -87,7 +87,11 @@ check_owner(const Source *source)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of the tables of source \"%s\"",
-						source->name)));
+						source->name),
+				 OidIsValid(source->owner) ?
+				 errhint("Ask the owner, role \"%s\".",
+						 GetUserNameFromId(source->owner, false)) :
+				 errhint("Ask a superuser.")));
 }
 
 /*
@@ -177,7 +181,22 @@ cac_attach(const char *name, const Oid relid[NUM_SOURCE_TABLES])
 }
 
 /*
- * Adds the remedy to an error that the parsing of a value raises.
+ * The values that a setting takes, for a hint.
+ */
+static char *
+choices(const Setting *setting)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; setting->choices[i] != NULL; i++)
+		appendStringInfo(&list, "%s\"%s\"", i == 0 ? "" : ", ",
+						 setting->choices[i]);
+	return list.data;
+}
+
+/*
+ * Adds the remedy to an error that a value raises.
  */
 static void
 hint_at_setting(void *arg)
@@ -192,11 +211,29 @@ hint_at_setting(void *arg)
 			errhint("\"%s\" takes an interval, such as '90 minutes' or '1 day'.",
 					setting->name);
 			break;
+		case SETTING_BOOLEAN:
+			errhint("\"%s\" takes true or false.", setting->name);
+			break;
+		case SETTING_TIME_ZONE:
+			errhint("\"%s\" takes the name of a time zone, such as 'Europe/Paris', or NULL.",
+					setting->name);
+			break;
+		case SETTING_SEARCH_PATH:
+			errhint("\"%s\" takes schema names separated by commas.",
+					setting->name);
+			break;
+		case SETTING_COUNT:
+			errhint("\"%s\" takes a whole number from 1 to %d.",
+					setting->name, MAX_BATCH_SIZE);
+			break;
+		case SETTING_CHOICE:
+			errhint("Available values: %s.", choices(setting));
+			break;
 		case SETTING_FUNCTION:
 			errhint("\"%s\" takes the name of a function with one argument of type jsonb.",
 					setting->name);
 			break;
-		default:
+		case SETTING_TEXT:
 			break;
 	}
 }
@@ -211,36 +248,29 @@ check_interval(const Setting *setting, const char *value)
 													 CStringGetDatum(value),
 													 ObjectIdGetDatum(InvalidOid),
 													 Int32GetDatum(-1)));
+	if (abs(interval->month) > 1200 || abs(interval->day) > 36525 ||
+		interval->time > MAX_INTERVAL || interval->time < -MAX_INTERVAL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must not exceed 100 years", setting->name)));
 	usec = cac_interval_usec(interval);
 	if (usec < 0 || (usec == 0 && setting->type != SETTING_DELAY))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" must be %s", setting->name,
 						setting->type == SETTING_DELAY ? "zero or more" : "more than zero")));
-	if (usec > MAX_INTERVAL || interval->month > 1200 || interval->day > 36525)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"%s\" must not exceed 100 years", setting->name)));
 }
 
 static void
 check_choice(const Setting *setting, const char *value)
 {
-	StringInfoData list;
-
-	initStringInfo(&list);
 	for (int i = 0; setting->choices[i] != NULL; i++)
-	{
 		if (strcmp(setting->choices[i], value) == 0)
 			return;
-		appendStringInfo(&list, "%s\"%s\"", i == 0 ? "" : ", ",
-						 setting->choices[i]);
-	}
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("invalid value \"%s\" for setting \"%s\"", value,
-					setting->name),
-			 errhint("Available values: %s.", list.data)));
+					setting->name)));
 }
 
 static void
@@ -256,8 +286,7 @@ check_count(const Setting *setting, const char *value)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value \"%s\" for setting \"%s\"", value,
-						setting->name),
-				 errhint("It takes a whole number from 1 to %d.", MAX_BATCH_SIZE)));
+						setting->name)));
 }
 
 static void
@@ -279,41 +308,34 @@ check_schema_list(const char *value)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid list syntax in setting \"search_path\": \"%s\"",
-						value),
-				 errhint("It takes schema names separated by commas.")));
-}
-
-static void
-check_function(const Setting *setting, const char *value)
-{
-	Oid			argtypes[1] = {JSONBOID};
-
-	(void) LookupFuncName(CAC_QUALIFIED_NAMES(value), 1, argtypes, false);
+						value)));
 }
 
 /*
- * Refuse a value that the setting does not take: 22023, 22007, 42883 ...
- * "value" NULL turns a period off and brings a text's default back.
+ * It is looked up where it will be called: under the source's search_path.
  */
 static void
-check_value(const Setting *setting, const char *value)
+check_function(const Source *source, const char *value)
 {
-	ErrorContextCallback callback;
+	Oid			argtypes[1] = {JSONBOID};
+	SavedIdentity saved;
 
-	if (value == NULL)
-	{
-		if (setting->type == SETTING_PERIOD || setting->type == SETTING_TEXT ||
-			setting->type == SETTING_FUNCTION || setting->type == SETTING_TIME_ZONE)
-			return;
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("setting \"%s\" must not be null", setting->name)));
-	}
+	cac_source_enter(source, false, &saved);
+	(void) LookupFuncName(CAC_QUALIFIED_NAMES(value), 1, argtypes, false);
+	cac_leave(&saved);
+}
 
-	callback.callback = hint_at_setting;
-	callback.arg = unconstify(Setting *, setting);
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
+static bool
+takes_null(const Setting *setting)
+{
+	return setting->type == SETTING_PERIOD || setting->type == SETTING_TEXT ||
+		setting->type == SETTING_FUNCTION || setting->type == SETTING_TIME_ZONE;
+}
+
+static void
+check_given_value(const Source *source, const Setting *setting,
+				  const char *value)
+{
 	switch (setting->type)
 	{
 		case SETTING_INTERVAL:
@@ -337,11 +359,32 @@ check_value(const Setting *setting, const char *value)
 			check_schema_list(value);
 			break;
 		case SETTING_FUNCTION:
-			check_function(setting, value);
+			check_function(source, value);
 			break;
 		case SETTING_TEXT:
 			break;
 	}
+}
+
+/*
+ * Refuse a value that the setting does not take: 22023, 22007, 42883 ...
+ * "value" NULL turns a period off and brings a text's default back.
+ */
+static void
+check_value(const Source *source, const Setting *setting, const char *value)
+{
+	ErrorContextCallback callback;
+
+	callback.callback = hint_at_setting;
+	callback.arg = unconstify(Setting *, setting);
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	if (value == NULL && !takes_null(setting))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("setting \"%s\" must not be null", setting->name)));
+	if (value != NULL)
+		check_given_value(source, setting, value);
 	error_context_stack = callback.previous;
 }
 
@@ -420,7 +463,7 @@ cac_alter(const char *name, const char *setting_name, const char *value)
 	const Setting *setting = find_setting(setting_name);
 
 	check_owner(source);
-	check_value(setting, value);
+	check_value(source, setting, value);
 	write_setting(name, setting, value);
 	if (strcmp(setting_name, "mode") == 0 && strcmp(value, "paused") != 0)
 	{

@@ -56,12 +56,13 @@ name_argument(FunctionCallInfo fcinfo, int n)
 }
 
 static void
-require_argument(const void *value, const char *argument)
+require_argument(const void *value, const char *argument, const char *hint)
 {
 	if (value == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" must not be null", argument)));
+				 errmsg("argument \"%s\" must not be null", argument),
+				 errhint("%s", hint)));
 }
 
 /*
@@ -78,7 +79,8 @@ as_of_argument(FunctionCallInfo fcinfo, int n)
 	if (TIMESTAMP_NOT_FINITE(as_of))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("argument \"as_of\" must be finite")));
+				 errmsg("argument \"as_of\" must be finite"),
+				 errhint("Pass NULL for the present moment.")));
 	return as_of;
 }
 
@@ -98,7 +100,8 @@ require_writable(const char *function, const char *hint)
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 				 errmsg("cannot execute %s in a read-only transaction", function),
-				 hint ? errhint("%s", hint) : 0));
+				 hint ? errhint("%s", hint) :
+				 errhint("Begin a transaction that may write: BEGIN READ WRITE.")));
 }
 
 /*
@@ -200,8 +203,8 @@ campaign_alter(PG_FUNCTION_ARGS)
 	char	   *value = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
 	Datum		row;
 
-	require_argument(source, "source");
-	require_argument(setting, "setting");
+	require_argument(source, "source", "Pass the name of a source.");
+	require_argument(setting, "setting", "Pass the name of a setting.");
 	require_writable("campaign_alter()", NULL);
 	connect_spi();
 	cac_alter(source, setting, value);
@@ -218,7 +221,7 @@ campaign_detach(PG_FUNCTION_ARGS)
 {
 	char	   *source = name_argument(fcinfo, 0);
 
-	require_argument(source, "source");
+	require_argument(source, "source", "Pass the name of a source.");
 	require_writable("campaign_detach()", NULL);
 	connect_spi();
 	cac_detach(source);
@@ -342,7 +345,7 @@ campaign_update_status(PG_FUNCTION_ARGS)
 	Datum		result;
 
 	if (PG_ARGISNULL(0))
-		require_argument(NULL, "campaign");
+		require_argument(NULL, "campaign", "Pass the key of a campaign.");
 	require_acting("campaign_update_status()", NULL);
 	connect_spi();
 	source = cac_source_open(cac_source_choose(name));
@@ -361,7 +364,9 @@ campaign_update_status(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("campaign %s of source \"%s\" does not exist",
-						outcome.campaign_id, source->name)));
+						outcome.campaign_id, source->name),
+				 errhint("Campaigns of source \"%s\" are the rows of %s.",
+						 source->name, source->table[TABLE_CAMPAIGNS])));
 	MemoryContextSwitchTo(caller);
 	result = form_campaign_result(fcinfo, source, &outcome);
 	SPI_finish();

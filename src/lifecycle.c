@@ -21,8 +21,6 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
-#include "nodes/makefuncs.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -541,20 +539,6 @@ report_campaign(Judgement *j, bool acted)
 		outcome->completed_at = j->request->as_of;
 }
 
-/*
- * Deferred triggers cannot be queued in a security-restricted context; let
- * them fire at once.
- */
-static void
-make_constraints_immediate(void)
-{
-	ConstraintsSetStmt *statement = makeNode(ConstraintsSetStmt);
-
-	statement->constraints = NIL;
-	statement->deferred = false;
-	AfterTriggerSetState(statement);
-}
-
 static void
 judge(Judgement *j)
 {
@@ -562,7 +546,8 @@ judge(Judgement *j)
 	bool		acting = !j->request->dry_run;
 
 	outcome->found = learn_facts(j, LOCK_NOT);
-	if (!outcome->found || !worth_counting(j))
+	if (!outcome->found || !worth_counting(j) ||
+		(j->request->only_closed && j->facts.status == CAMPAIGN_OPEN))
 		return;
 	count_and_decide(j, PHASE_PLAN);
 	outcome->messages_checked = j->tally.aged + j->verdict.fail;
@@ -601,8 +586,6 @@ cac_judge_campaign(Source *source, Datum key, const JudgeRequest *request,
 	j.request = request;
 	j.outcome = outcome;
 
-	if (request->as_owner && !request->dry_run)
-		make_constraints_immediate();
 	cac_source_enter(source, request->as_owner, &saved);
 	judge(&j);
 	cac_leave(&saved);

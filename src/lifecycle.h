@@ -14,6 +14,7 @@ typedef struct JudgeRequest
 	TimestampTz as_of;
 	bool		dry_run;		/* decide, and do not act */
 	bool		shadow;			/* in a dry run: record what would be done */
+	bool		only_closed;	/* leave it alone if it is open (again) */
 	bool		as_owner;		/* of the source's tables, not as the caller */
 	CampaignLock lock;			/* how to lock the campaign: skip or wait */
 	int64		batch_size;		/* mark no more than that at once; 0: all */

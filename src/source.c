@@ -17,11 +17,11 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "parser/parse_coerce.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -30,6 +30,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
 #include "utils/varlena.h"
@@ -40,68 +41,10 @@
 /* How long a sweep waits for rows that the application holds. */
 #define LOCK_TIMEOUT_AS_OWNER	"1s"
 
-/* The columns that the rules know, by the names of the standard tables. */
-static const SourceColumn standard_columns[] = {
-	{TABLE_CAMPAIGNS, "id", COLUMN_CAMPAIGN_KEY, true},
-	{TABLE_CAMPAIGNS, "status", COLUMN_WORD, true},
-	{TABLE_CAMPAIGNS, "created_at", COLUMN_MOMENT, true},
-	{TABLE_CAMPAIGNS, "started_at", COLUMN_MOMENT},
-	{TABLE_CAMPAIGNS, "resumed_at", COLUMN_MOMENT},
-	{TABLE_CAMPAIGNS, "completed_at", COLUMN_MOMENT},
-	{TABLE_CAMPAIGNS, "updated_at", COLUMN_MOMENT},
-	{TABLE_CAMPAIGNS, "total_recipients", COLUMN_COUNT},
-	{TABLE_CAMPAIGNS, "interaction_timeout", COLUMN_INTERVAL},
-	{TABLE_CAMPAIGNS, "campaign_timeout", COLUMN_INTERVAL},
-	{TABLE_CAMPAIGNS, "completion_rule", COLUMN_WORD},
-	{TABLE_CAMPAIGNS, "sent_count", COLUMN_COUNT},
-	{TABLE_CAMPAIGNS, "success_count", COLUMN_COUNT},
-	{TABLE_CAMPAIGNS, "failed_count", COLUMN_COUNT},
-	{TABLE_CAMPAIGNS, "delivered_count", COLUMN_COUNT},
-	{TABLE_CAMPAIGNS, "read_count", COLUMN_COUNT},
-	{TABLE_CAMPAIGNS, "no_interaction_count", COLUMN_COUNT},
-	{TABLE_CAMPAIGNS, "pending_count", COLUMN_COUNT},
-	{TABLE_CAMPAIGNS, "interaction_count", COLUMN_COUNT},
-	{TABLE_MESSAGES, "id", COLUMN_KEY, true},
-	{TABLE_MESSAGES, "campaign_id", COLUMN_CAMPAIGN_KEY, true},
-	{TABLE_MESSAGES, "contact_id", COLUMN_KEY, true},
-	{TABLE_MESSAGES, "status", COLUMN_WORD, true},
-	{TABLE_MESSAGES, "message_type", COLUMN_WORD, true},
-	{TABLE_MESSAGES, "error_message", COLUMN_TEXT},
-	{TABLE_MESSAGES, "sent_at", COLUMN_MOMENT},
-	{TABLE_MESSAGES, "created_at", COLUMN_MOMENT},
-	{TABLE_MESSAGES, "updated_at", COLUMN_MOMENT},
-	{TABLE_INTERACTIONS, "campaign_id", COLUMN_CAMPAIGN_KEY, true},
-	{TABLE_INTERACTIONS, "contact_id", COLUMN_KEY, true},
-	{TABLE_INTERACTIONS, "interaction_type", COLUMN_WORD, true},
-	{TABLE_CONTACTS, "id", COLUMN_KEY, true},
-	{TABLE_CONTACTS, "full_number", COLUMN_TEXT},
-	{TABLE_CONTACTS, "first_name", COLUMN_TEXT},
-	{TABLE_CONTACTS, "last_name", COLUMN_TEXT}
-};
-
-static const struct
-{
-	const char *group;
-	const char *word;
-}			standard_labels[NUM_SOURCE_LABELS] = {
-	{"campaigns", "sending"},
-	{"campaigns", "completed"},
-	{"campaigns", "failed"},
-	{"messages", "pending"},
-	{"messages", "sent"},
-	{"messages", "delivered"},
-	{"messages", "read"},
-	{"messages", "failed"},
-	{"messages", "no_interaction"},
-	{"messages", "ignored"},
-	{"message_types", "message_1"},
-	{"message_types", "message_2"},
-	{"interactions", "reply"},
-	{"interactions", "reaction"}
-};
-
-/* The sources that this backend has used; list and sources live for ever. */
+/* The sources that this backend has used, and of these the ones that a newer
+ * one has replaced, which somebody further up may be using still. */
 static List *known_sources = NIL;
+static List *retired_sources = NIL;
 
 static void
 forget_source_relcache(Datum arg, Oid relid)
@@ -130,6 +73,42 @@ forget_source_syscache(Datum arg, int cacheid, uint32 hashvalue)
 		((Source *) lfirst(lc))->stale = true;
 }
 
+/*
+ * Take a stale source out of use.  A trigger or an on_event function of the
+ * application's may have brought us here from the middle of a statement of
+ * that very source, so it is kept until the transaction ends.
+ */
+static void
+retire_source(Source *source)
+{
+	MemoryContext old = MemoryContextSwitchTo(CacheMemoryContext);
+
+	retired_sources = lappend(retired_sources, source);
+	MemoryContextSwitchTo(old);
+	known_sources = list_delete_ptr(known_sources, source);
+}
+
+static void
+free_retired_sources(XactEvent event, void *arg)
+{
+	ListCell   *lc;
+
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
+		event != XACT_EVENT_PREPARE)
+		return;
+	foreach(lc, retired_sources)
+	{
+		Source	   *source = lfirst(lc);
+
+		for (int i = 0; i < MAX_STATEMENTS; i++)
+			if (source->plan[i] != NULL)
+				SPI_freeplan(source->plan[i]);
+		MemoryContextDelete(source->context);
+	}
+	list_free(retired_sources);
+	retired_sources = NIL;
+}
+
 static void
 register_callbacks(void)
 {
@@ -141,6 +120,7 @@ register_callbacks(void)
 									  PointerGetDatum(&catalog_relid));
 		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_source_syscache,
 									  (Datum) 0);
+		RegisterXactCallback(free_retired_sources, NULL);
 	}
 	/* DROP and CREATE EXTENSION give it another OID */
 	catalog_relid = cac_catalog_relid();
@@ -233,8 +213,8 @@ cac_timeout_message(const Source *source, const CampaignPolicy *policy)
 /*
  * Note why nothing can be done with a source; the first reason stays.
  */
-static void
-set_fault(Source *source, int code, char *fault, const char *hint)
+void
+cac_source_set_fault(Source *source, int code, char *fault, const char *hint)
 {
 	if (source->fault_code == 0)
 	{
@@ -260,7 +240,7 @@ load_tables(Source *source)
 		name = get_rel_name(relid);
 		if (name == NULL)
 		{
-			set_fault(source, ERRCODE_UNDEFINED_TABLE,
+			cac_source_set_fault(source, ERRCODE_UNDEFINED_TABLE,
 					  psprintf("table %s of source \"%s\" does not exist any more",
 							   source->attached_name[i], source->name),
 					  "Restore the table and attach it anew, or forget the source with campaign_detach().");
@@ -279,105 +259,6 @@ load_tables(Source *source)
 			source->owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 			ReleaseSysCache(tuple);
 		}
-	}
-}
-
-/*
- * Can a column of this type hold what the standard column holds?
- */
-static bool
-type_fits(ColumnKind kind, Oid type)
-{
-	Oid			base = getBaseType(type);
-
-	switch (kind)
-	{
-		case COLUMN_CAMPAIGN_KEY:
-			return base == UUIDOID || base == INT8OID || base == INT4OID;
-		case COLUMN_KEY:
-			return true;
-		case COLUMN_WORD:
-			return TypeCategory(base) == TYPCATEGORY_STRING || type_is_enum(base);
-		case COLUMN_TEXT:
-			return TypeCategory(base) == TYPCATEGORY_STRING;
-		case COLUMN_MOMENT:
-			return base == TIMESTAMPTZOID || base == TIMESTAMPOID;
-		case COLUMN_INTERVAL:
-			return base == INTERVALOID;
-		case COLUMN_COUNT:
-			return base == INT2OID || base == INT4OID || base == INT8OID;
-	}
-	return false;				/* keep the compiler quiet */
-}
-
-/*
- * Find fault with a column whose type does not fit.
- */
-static void
-check_column_type(Source *source, const SourceColumn *column)
-{
-	const char *table = source->table[column->table];
-
-	if (!type_fits(column->kind, column->type))
-		set_fault(source, ERRCODE_DATATYPE_MISMATCH,
-				  psprintf("column \"%s\" of table %s of source \"%s\" has type %s, which does not fit",
-						   column->name, table, source->name,
-						   format_type_be(column->type)),
-				  "Change the column's type, or forget the source with campaign_detach().");
-	else if (column->kind == COLUMN_MOMENT && source->time_zone == NULL &&
-			 getBaseType(column->type) == TIMESTAMPOID)
-		set_fault(source, ERRCODE_DATATYPE_MISMATCH,
-				  psprintf("column \"%s\" of table %s of source \"%s\" has no time zone",
-						   column->name, table, source->name),
-				  psprintf("Name its zone: campaign_alter('%s', 'time_zone', 'UTC').",
-						   source->name));
-}
-
-/*
- * Find out which of the standard columns the tables have.
- */
-static void
-load_columns(Source *source)
-{
-	source->ncolumns = lengthof(standard_columns);
-	for (int i = 0; i < source->ncolumns; i++)
-	{
-		SourceColumn *column = &source->column[i];
-		AttrNumber	attno;
-
-		*column = standard_columns[i];
-		if (source->table[column->table] == NULL)
-			continue;
-		attno = get_attnum(source->relid[column->table], column->standard_name);
-		if (attno > 0)
-		{
-			column->name = pstrdup(column->standard_name);
-			column->type = get_atttype(source->relid[column->table], attno);
-			check_column_type(source, column);
-		}
-		else if (column->required)
-			set_fault(source, ERRCODE_UNDEFINED_COLUMN,
-					  psprintf("column \"%s\" of table %s of source \"%s\" does not exist",
-							   column->standard_name,
-							   source->table[column->table], source->name),
-					  "Give the column its name back, or forget the source with campaign_detach().");
-	}
-}
-
-static void
-load_labels(Source *source)
-{
-	for (int i = 0; i < NUM_SOURCE_LABELS; i++)
-	{
-		SourceLabel *label = &source->label[i];
-
-		label->group = standard_labels[i].group;
-		label->standard_name = standard_labels[i].word;
-		if (strcmp(label->standard_name, "ignored") == 0)
-			continue;
-		label->count = 1;
-		label->words = palloc(sizeof(char *));
-		label->words[0] = pstrdup(label->standard_name);
 	}
 }
 
@@ -479,22 +360,12 @@ load_source(const char *name)
 		return NULL;
 	}
 	load_tables(source);
-	load_columns(source);
-	load_labels(source);
+	cac_load_columns(source);
+	cac_load_labels(source);
 
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(context, CacheMemoryContext);
 	return source;
-}
-
-static void
-forget_source(Source *source)
-{
-	known_sources = list_delete_ptr(known_sources, source);
-	for (int i = 0; i < MAX_STATEMENTS; i++)
-		if (source->plan[i] != NULL)
-			SPI_freeplan(source->plan[i]);
-	MemoryContextDelete(source->context);
 }
 
 /*
@@ -533,8 +404,8 @@ check_names(Source *source)
  * cac_source_open
  *		The source of that name, as it is now.
  *
- * SPI must be connected.  The result is good until the next call.  Raises
- * 42704 where there is no such source; a source at fault is returned.
+ * SPI must be connected.  The result is good until the transaction ends.
+ * Raises 42704 where there is no such source; a source at fault is returned.
  */
 Source *
 cac_source_open(const char *name)
@@ -550,7 +421,7 @@ cac_source_open(const char *name)
 	}
 	if (source != NULL && source->stale)
 	{
-		forget_source(source);
+		retire_source(source);
 		source = NULL;
 	}
 	if (source == NULL)
@@ -654,16 +525,20 @@ cac_source_choose(const char *name)
 
 /*
  * Become ready for statements on the application's tables: under the source's
- * search_path, and, with as_owner, as the owner of its tables in a security-
- * restricted context (what the owner planted there must not get the caller's
- * rights).  Undone by cac_leave().
+ * search_path, and, with as_owner, as the owner of its tables.  Unless the
+ * owner has the caller's rights anyway, that is in a security-restricted
+ * context, as what the owner planted there must not get them.  Undone by
+ * cac_leave().
  */
 void
 cac_source_enter(const Source *source, bool as_owner, SavedIdentity *saved)
 {
 	if (as_owner)
 	{
-		cac_enter(source->owner, SECURITY_RESTRICTED_OPERATION,
+		bool		trusted = has_privs_of_role(source->owner, GetUserId());
+
+		cac_enter(source->owner,
+				  trusted ? SECURITY_LOCAL_USERID_CHANGE : SECURITY_RESTRICTED_OPERATION,
 				  source->search_path, saved);
 		(void) set_config_option("lock_timeout", LOCK_TIMEOUT_AS_OWNER,
 								 PGC_USERSET, PGC_S_SESSION,
@@ -673,38 +548,45 @@ cac_source_enter(const Source *source, bool as_owner, SavedIdentity *saved)
 		cac_enter(InvalidOid, 0, source->search_path, saved);
 }
 
-/*
- * One standard column as this source has it.
- */
-const SourceColumn *
-cac_source_column(const Source *source, SourceTable table,
-				  const char *standard_name)
+static bool
+has_table_right(Oid relid, AclMode right)
 {
-	for (int i = 0; i < source->ncolumns; i++)
-	{
-		const SourceColumn *column = &source->column[i];
-
-		if (column->table == table &&
-			strcmp(column->standard_name, standard_name) == 0)
-			return column;
-	}
-	elog(ERROR, "unknown standard column \"%s\"", standard_name);
+	return pg_class_aclcheck(relid, GetUserId(), right) == ACLCHECK_OK ||
+		pg_attribute_aclcheck_all(relid, GetUserId(), right,
+								  ACLMASK_ANY) == ACLCHECK_OK;
 }
 
 /*
- * The application's words for one standard word.
+ * cac_source_check_rights
+ *		Refuse (42501) a caller who may not read or, with "writing", write the
+ *		source's tables, or from whom row-level security may hide rows.
+ *
+ * A sweep asks this first, so that what a caller may not do is an error of the
+ * caller's, and not of every single campaign.
  */
-const SourceLabel *
-cac_source_label(const Source *source, const char *group,
-				 const char *standard_name)
+void
+cac_source_check_rights(const Source *source, bool writing)
 {
-	for (int i = 0; i < NUM_SOURCE_LABELS; i++)
+	for (int i = TABLE_CAMPAIGNS; i <= TABLE_INTERACTIONS; i++)
 	{
-		const SourceLabel *label = &source->label[i];
+		Oid			relid = source->relid[i];
+		bool		to_write = writing && i != TABLE_INTERACTIONS;
 
-		if (strcmp(label->group, group) == 0 &&
-			strcmp(label->standard_name, standard_name) == 0)
-			return label;
+		if (!OidIsValid(relid))
+			continue;
+		if (!has_table_right(relid, ACL_SELECT) ||
+			(to_write && !has_table_right(relid, ACL_UPDATE)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied for table %s of source \"%s\"",
+							source->table[i], source->name),
+					 errhint("Grant %s on it, or let the worker or CALL campaign_run_sweeps() act as its owner.",
+							 to_write ? "SELECT and UPDATE" : "SELECT")));
+		if (check_enable_rls(relid, InvalidOid, true) == RLS_ENABLED)
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("query would be affected by row-level security policy for table %s of source \"%s\"",
+							source->table[i], source->name),
+					 errhint("A verdict needs all rows: call it as the tables' owner, or as a role with BYPASSRLS.")));
 	}
-	elog(ERROR, "unknown standard word \"%s\" of %s", standard_name, group);
 }

@@ -74,9 +74,9 @@ typedef enum SourceMode
  * system catalogs say of its tables, and the plans of the statements on them.
  *
  * It lives in a memory context of its own below CacheMemoryContext, until a
- * table or the row changes.  cac_source_open() notices and builds it anew, so
- * a pointer to it is good until the next cac_source_open() and no longer;
- * plans are released with it.
+ * table or the row changes.  cac_source_open() notices and builds it anew; the
+ * old one is freed, plans and all, when the transaction ends, so a pointer to
+ * it is good until then and no longer.
  */
 typedef struct Source
 {
@@ -120,19 +120,25 @@ extern char *cac_source_choose(const char *name);
 extern List *cac_source_list(bool only_own);
 extern bool cac_source_acts(const Source *source);
 extern void cac_source_check(const Source *source);
+extern void cac_source_check_rights(const Source *source, bool writing);
+extern void cac_source_set_fault(Source *source, int code, char *fault,
+								 const char *hint);
 extern void cac_source_enter(const Source *source, bool as_owner,
 							 SavedIdentity *saved);
 
+/* mapping.c */
+extern void cac_load_columns(Source *source);
+extern void cac_load_labels(Source *source);
 extern const SourceColumn *cac_source_column(const Source *source,
 											 SourceTable table,
 											 const char *standard_name);
 extern const SourceLabel *cac_source_label(const Source *source,
 										   const char *group,
 										   const char *standard_name);
+extern int64 cac_interval_usec(const Interval *interval);
 extern char *cac_interaction_message(const Source *source,
 									 const CampaignPolicy *policy);
 extern char *cac_timeout_message(const Source *source,
 								 const CampaignPolicy *policy);
-extern int64 cac_interval_usec(const Interval *interval);
 
 #endif							/* CAC_SOURCE_H */

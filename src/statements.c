@@ -905,6 +905,16 @@ static const char *const standard_tables[] = {
 };
 
 /*
+ * Adds the remedy where the name of an index is taken.
+ */
+static void
+hint_at_taken_name(void *arg)
+{
+	if (geterrcode() == ERRCODE_DUPLICATE_TABLE)
+		errhint("To use tables that exist, attach them with campaign_attach().");
+}
+
+/*
  * cac_create_standard_tables
  *		Create the standard tables in a schema, as the current user.
  *
@@ -915,6 +925,7 @@ void
 cac_create_standard_tables(const char *schema, Oid relid[NUM_SOURCE_TABLES])
 {
 	Oid			namespace = get_namespace_oid(schema, false);
+	ErrorContextCallback callback;
 
 	for (int i = 0; i < NUM_SOURCE_TABLES; i++)
 	{
@@ -925,10 +936,15 @@ cac_create_standard_tables(const char *schema, Oid relid[NUM_SOURCE_TABLES])
 							table_names[i], schema),
 					 errhint("To use tables that exist, attach them with campaign_attach().")));
 	}
+	callback.callback = hint_at_taken_name;
+	callback.arg = NULL;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
 	for (int i = 0; i < lengthof(standard_tables); i++)
 		if (SPI_execute(psprintf(standard_tables[i], quote_identifier(schema)),
 						false, 0) < 0)
 			elog(ERROR, "could not create the standard tables");
+	error_context_stack = callback.previous;
 	for (int i = 0; i < NUM_SOURCE_TABLES; i++)
 		relid[i] = get_relname_relid(table_names[i], namespace);
 }

@@ -23,8 +23,10 @@
 
 #include "access/xact.h"
 #include "catalog/pg_class.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/acl.h"
@@ -71,6 +73,7 @@ typedef struct Sweep
 	/* the campaign in hand */
 	Datum		key;
 	CampaignLock lock;
+	bool		settling;		/* it is one that we closed lately */
 	JudgeOutcome outcome;
 } Sweep;
 
@@ -151,6 +154,20 @@ find_retry(const Sweep *sweep, const char *campaign_id)
 }
 
 /*
+ * Deferred triggers cannot be queued in a security-restricted context; let
+ * them fire at once.  That is for the rest of the transaction, which is ours.
+ */
+static void
+make_constraints_immediate(void)
+{
+	ConstraintsSetStmt *statement = makeNode(ConstraintsSetStmt);
+
+	statement->constraints = NIL;
+	statement->deferred = false;
+	AfterTriggerSetState(statement);
+}
+
+/*
  * Judge the campaign in hand; AttemptFunction.
  */
 static void
@@ -165,10 +182,23 @@ judge_candidate(void *arg)
 	request.as_of = sweep->as_of;
 	request.dry_run = sweep->dry_run || !cac_source_acts(source);
 	request.shadow = !sweep->dry_run && source->armed && source->mode == MODE_SHADOW;
+	request.only_closed = sweep->settling;
 	request.as_owner = sweep->host != NULL;
 	request.lock = sweep->lock;
 	request.batch_size = sweep->host != NULL ? source->batch_size : 0;
 	cac_judge_campaign(source, sweep->key, &request, &sweep->outcome);
+}
+
+static void
+warn_of_failure(const Sweep *sweep, const char *campaign_id,
+				const ErrorData *error, const char *hint)
+{
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("campaign %s of source \"%s\" could not be processed: %s",
+					campaign_id, sweep->source, error->message),
+			 error->detail ? errdetail_internal("%s", error->detail) : 0,
+			 errhint("%s", hint)));
 }
 
 /*
@@ -198,13 +228,9 @@ note_failure(Sweep *sweep, const char *campaign_id, CampaignRetry *retry,
 	cac_record_event(source, &event);
 	cac_progress_error(error->message);
 
-	ereport(WARNING,
-			(errcode(error->sqlerrcode),
-			 errmsg("campaign %s of source \"%s\" could not be processed: %s",
-					campaign_id, sweep->source, error->message),
-			 error->detail ? errdetail_internal("%s", error->detail) : 0,
-			 errhint("It was left as it was, and is retried after %s.",
-					 timestamptz_to_str(next.retry_at))));
+	warn_of_failure(sweep, campaign_id, error,
+					psprintf("It was left as it was, and is retried after %s.",
+							 timestamptz_to_str(next.retry_at)));
 }
 
 /*
@@ -271,7 +297,9 @@ process_candidate(Sweep *sweep, Datum key)
 	bool		first_round = true;
 	ErrorData  *error;
 
-	if (retry != NULL && retry->retry_at > sweep->as_of)
+	/* a later time comes from a caller's as_of, and is not to be waited for */
+	if (retry != NULL && retry->retry_at > sweep->as_of &&
+		retry->retry_at <= cac_after(sweep->as_of, cac_retry_backoff(retry->failures)))
 	{
 		sweep->result->campaigns_skipped++;
 		return true;
@@ -283,10 +311,15 @@ process_candidate(Sweep *sweep, Datum key)
 	{
 		if (!may_go_on(sweep))
 			return false;
+		if (sweep->host != NULL)
+			make_constraints_immediate();
 		if (!cac_attempt(judge_candidate, sweep, time_limit, &error))
 		{
 			sweep->result->campaigns_skipped++;
-			if (!sweep->dry_run)
+			if (sweep->dry_run)
+				warn_of_failure(sweep, campaign_id, error,
+								"The sweep would leave it as it is, and retry it later.");
+			else
 				note_failure(sweep, campaign_id, retry, error);
 			return true;
 		}
@@ -344,6 +377,7 @@ process_settling(Sweep *sweep)
 	ListCell   *lc;
 
 	MemoryContextSwitchTo(old);
+	sweep->settling = true;
 	foreach(lc, settling)
 	{
 		if (!process_candidate(sweep, cac_key_from_text(cac_source_open(sweep->source),
@@ -352,6 +386,7 @@ process_settling(Sweep *sweep)
 		if (++sweep->uncommitted >= CAMPAIGNS_PER_TRANSACTION)
 			commit_now(sweep);
 	}
+	sweep->settling = false;
 	return true;
 }
 
@@ -427,6 +462,11 @@ run_sweep(Sweep *sweep, bool by_clock)
 	char	   *message;
 	bool		finished;
 
+	if (sweep->host == NULL)
+	{
+		cac_source_check(source);
+		cac_source_check_rights(source, recorded && cac_source_acts(source));
+	}
 	if (recorded && !lock_sweep(sweep, source))
 	{
 		ereport(NOTICE,
