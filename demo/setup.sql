@@ -42,7 +42,7 @@ INSERT INTO demo.script VALUES
 	(1, 'Spring sale', 3000, 300, 0.03, 0.35, '16 s', NULL, false),
 	(2, 'Appointment reminder', 1200, 200, 0.02, 1.00, '9 s', NULL, false),
 	(3, 'Newsletter', 4000, 500, 0.02, 0.00, '0 s', NULL, false),
-	(4, 'Old address list', 800, 150, 1.00, 0.00, '0 s', NULL, false),
+	(4, 'Old address list', 800, 400, 1.00, 0.00, '0 s', NULL, false),
 	(5, 'Customer survey', 2000, 250, 0.02, 0.50, '12 s', 0.40, true),
 	(6, 'Loyalty offer', 2500, 300, 0.02, 0.40, '15 s', 0.50, false);
 

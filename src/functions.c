@@ -24,8 +24,8 @@
 #include "attach.h"
 #include "hints.h"
 #include "lifecycle.h"
+#include "schedule.h"
 #include "statements.h"
-#include "sweeps.h"
 
 PG_FUNCTION_INFO_V1(campaign_create_tables);
 PG_FUNCTION_INFO_V1(campaign_alter);

@@ -1,6 +1,6 @@
 /*
  * sweeps.c
- *		The four periodic tasks, over the campaigns of a source.
+ *		One sweep: a periodic task over the campaigns of a source.
  *
  * A sweep reads the keys of its candidates, and hands them to lifecycle.c one
  * by one.  It runs in one of two ways:
@@ -14,22 +14,16 @@
  * error is left as it was, noted, and left alone for a while; the others are
  * processed.  A sweep of a source never runs twice at once: it holds a lock
  * for as long as it runs, for the session where it commits as it goes.
- *
- * Nothing is kept in memory from one run to the next.  When a sweep is due
- * follows from its last run, when a campaign is to be retried from
- * campaign_retry.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_class.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
-#include "utils/acl.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -50,11 +44,7 @@
  * failure, so that a very large one gets its turn. */
 #define CAMPAIGN_TIME_LIMIT			4000
 #define CAMPAIGN_TIME_DOUBLINGS		6
-/* When to look again at a source at fault, and at a sweep run by others. */
-#define FAULT_DELAY					(5 * USECS_PER_MINUTE)
-#define BUSY_DELAY					(5 * USECS_PER_SEC)
-
-/* One sweep of one source. */
+/* One sweep of one source, while it runs. */
 typedef struct Sweep
 {
 	const char *source;			/* its name */
@@ -437,410 +427,119 @@ perform(Sweep *sweep, char **message)
 	return process_candidates(sweep);
 }
 
-typedef enum SweepEnd
+static void
+begin_sweep(Sweep *sweep, const SweepRequest *request, SweepResult *result)
 {
-	SWEEP_DONE,
-	SWEEP_CUT_SHORT,			/* the host wants to stop */
-	SWEEP_BUSY					/* somebody else is running it */
-} SweepEnd;
+	memset(sweep, 0, sizeof(*sweep));
+	sweep->source = request->source;
+	sweep->kind = request->kind;
+	sweep->as_of = request->as_of;
+	sweep->dry_run = request->dry_run;
+	sweep->host = request->host;
+	sweep->result = result;
+	sweep->context = AllocSetContextCreate(CurrentMemoryContext,
+										   "campaign_autoclose sweep",
+										   ALLOCSET_DEFAULT_SIZES);
+}
+
+static void
+add_result(SweepResult *total, const SweepResult *result)
+{
+	total->campaigns_checked += result->campaigns_checked;
+	total->campaigns_updated += result->campaigns_updated;
+	total->campaigns_closed += result->campaigns_closed;
+	total->campaigns_resumed += result->campaigns_resumed;
+	total->campaigns_skipped += result->campaigns_skipped;
+	total->messages_checked += result->messages_checked;
+	total->messages_marked += result->messages_marked;
+}
 
 /*
- * Run one sweep of one source, whose name etc. are filled in.  by_clock: as_of
- * is the present, so the run counts for the schedule.
+ * cac_run_sweep
+ *		Run one sweep of one source, adding its counts to *total.
+ *
+ * SPI must be connected, non-atomically where there is a host.  Raises what is
+ * wrong with the source and, without a host, what its tables raise while the
+ * candidates are read; errors of single campaigns are warnings.
  */
-static SweepEnd
-run_sweep(Sweep *sweep, bool by_clock)
+SweepEnd
+cac_run_sweep(const SweepRequest *request, SweepResult *total)
 {
-	Source	   *source = cac_source_open(sweep->source);
+	Source	   *source = cac_source_open(request->source);
 	TimestampTz started_at = GetCurrentTimestamp();
-	MemoryContext parent = CurrentMemoryContext;
-	bool		recorded = !sweep->dry_run;
-	SweepResult before = *sweep->result;
+	bool		recorded = !request->dry_run;
 	SweepResult result = {0};
-	SweepResult *total = sweep->result;
+	Sweep		sweep;
 	int64		run = 0;
 	char	   *message;
 	bool		finished;
 
-	if (sweep->host == NULL)
+	if (request->host == NULL)
 	{
 		cac_source_check(source);
 		cac_source_check_rights(source, recorded && cac_source_acts(source));
 	}
-	if (recorded && !lock_sweep(sweep, source))
+	begin_sweep(&sweep, request, &result);
+	if (recorded && !lock_sweep(&sweep, source))
 	{
 		ereport(NOTICE,
 				(errmsg("sweep \"%s\" of source \"%s\" is already running",
-						cac_sweep_name(sweep->kind), sweep->source)));
+						cac_sweep_name(request->kind), request->source)));
 		return SWEEP_BUSY;
 	}
-	sweep->context = AllocSetContextCreate(parent, "campaign_autoclose sweep",
-										   ALLOCSET_DEFAULT_SIZES);
 	if (recorded)
-		run = cac_record_run_start(source, sweep->kind, started_at,
-								   by_clock ? DT_NOBEGIN : sweep->as_of);
-	commit_now(sweep);
+		run = cac_record_run_start(source, request->kind, started_at,
+								   request->by_clock ? DT_NOBEGIN : request->as_of);
+	commit_now(&sweep);
 
-	sweep->result = &result;
-	finished = perform(sweep, &message);
+	finished = perform(&sweep, &message);
 	if (finished && recorded)
-		cac_record_run_end(cac_source_open(sweep->source), sweep->kind, run,
+		cac_record_run_end(cac_source_open(request->source), request->kind, run,
 						   started_at, &result, message);
-	commit_now(sweep);
+	commit_now(&sweep);
 	cac_progress_end();
 	unlock_session();
-
-	*total = before;
-	total->campaigns_checked += result.campaigns_checked;
-	total->campaigns_updated += result.campaigns_updated;
-	total->campaigns_closed += result.campaigns_closed;
-	total->campaigns_resumed += result.campaigns_resumed;
-	total->campaigns_skipped += result.campaigns_skipped;
-	total->messages_checked += result.messages_checked;
-	total->messages_marked += result.messages_marked;
-	sweep->result = total;
-	MemoryContextSwitchTo(parent);
-	MemoryContextDelete(sweep->context);
+	add_result(total, &result);
+	MemoryContextDelete(sweep.context);
 	return finished ? SWEEP_DONE : SWEEP_CUT_SHORT;
 }
 
-/* ----------------------------------------------------------------
- *		Sweeps asked for by a function call
- * ----------------------------------------------------------------
- */
-
 /*
- * Why a source does nothing, as a message; NULL if it does something.
+ * cac_retry_campaigns
+ *		Process the campaigns of a sweep that are to be retried now.  False
+ *		where the host wants to stop.
  */
-static const char *
-why_idle(const Source *source)
+bool
+cac_retry_campaigns(const SweepRequest *request)
 {
-	if (source->mode == MODE_PAUSED)
-		return "is paused";
-	if (!source->armed)
-		return "was not activated in this database";
-	return NULL;
-}
-
-/*
- * Say so where there is no source at all, or (42501) none that the caller may
- * sweep.
- */
-static void
-check_any_source(List *all, List *own, const char *message)
-{
-	if (all == NIL)
-		ereport(NOTICE,
-				(errmsg("no source is attached in this database"),
-				 errhint("Make the standard tables with campaign_create_tables().")));
-	else if (own == NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg_internal("%s", message)));
-}
-
-/*
- * May the sweep go to this source?  A notice says why not.
- */
-static bool
-source_to_sweep(const char *name, bool named, bool dry_run)
-{
-	Source	   *source = cac_source_open(name);
-	const char *idle = why_idle(source);
-
-	if (named)
-		cac_source_check(source);
-	else if (source->fault_code != 0)
-	{
-		ereport(WARNING,
-				(errcode(source->fault_code),
-				 errmsg_internal("%s", source->fault),
-				 errhint("%s", source->fault_hint)));
-		return false;
-	}
-	if (idle != NULL && !dry_run)
-	{
-		ereport(NOTICE,
-				(errmsg("source \"%s\" %s, so nothing was done", name, idle),
-				 errhint("Activate it with campaign_alter('%s', 'mode', 'active').",
-						 name)));
-		return false;
-	}
-	return true;
-}
-
-/*
- * Of every source, those that the caller may write: 42501 if there are
- * sources, but none of that kind.
- */
-static List *
-sources_to_sweep(void)
-{
-	List	   *all = cac_source_list(false);
-	List	   *own = NIL;
-	ListCell   *lc;
-
-	foreach(lc, all)
-	{
-		Source	   *source = cac_source_open(lfirst(lc));
-		bool		missing = false;
-
-		/* one whose table is gone comes along, for its warning */
-		if (pg_class_aclcheck_ext(source->relid[TABLE_CAMPAIGNS], GetUserId(),
-								  ACL_UPDATE, &missing) == ACLCHECK_OK || missing)
-			own = lappend(own, lfirst(lc));
-	}
-	check_any_source(all, own, "permission denied for the tables of every source");
-	return own;
-}
-
-/*
- * cac_sweep
- *		Run one sweep in the current transaction, with the caller's rights.
- *
- * source NULL means every source that the caller may write.  as_of DT_NOBEGIN
- * means now.  The counts are added up in *result.  SPI must be connected.
- * Raises 42704 (no such source), what is wrong with the source, and what its
- * tables raise while the candidates are read; errors of single campaigns are
- * warnings.
- */
-void
-cac_sweep(SweepKind kind, const char *source, TimestampTz as_of,
-		  bool dry_run, SweepResult *result)
-{
-	List	   *names = source ? list_make1(unconstify(char *, source)) :
-		sources_to_sweep();
-	bool		by_clock = as_of == DT_NOBEGIN;
-	ListCell   *lc;
-
-	memset(result, 0, sizeof(*result));
-	foreach(lc, names)
-	{
-		Sweep		sweep = {0};
-
-		if (!source_to_sweep(lfirst(lc), source != NULL, dry_run))
-			continue;
-		sweep.source = lfirst(lc);
-		sweep.kind = kind;
-		sweep.as_of = by_clock ? GetCurrentTimestamp() : as_of;
-		sweep.dry_run = dry_run;
-		sweep.result = result;
-		run_sweep(&sweep, by_clock);
-	}
-}
-
-/* ----------------------------------------------------------------
- *		Sweeps that are due
- * ----------------------------------------------------------------
- */
-
-/*
- * When a sweep is due next, given its last run.  One that was cut short is due
- * at once; so is one that seems to have run in the future, as then the clock
- * was set back.
- */
-static TimestampTz
-sweep_due(const Source *source, SweepKind kind, const LastRun *last,
-		  TimestampTz now)
-{
-	if (source->every[kind] < 0)
-		return DT_NOEND;
-	if (last->started_at == DT_NOBEGIN || !last->finished ||
-		last->started_at > now)
-		return now;
-	return cac_after(last->started_at, source->every[kind]);
-}
-
-/*
- * Process the campaigns of a sweep that are to be retried now.
- */
-static bool
-run_retries(Sweep *sweep)
-{
-	Source	   *source = cac_source_open(sweep->source);
-	MemoryContext parent = CurrentMemoryContext;
+	Source	   *source = cac_source_open(request->source);
+	MemoryContext old;
+	SweepResult result = {0};
+	Sweep		sweep;
 	ListCell   *lc;
 	bool		go_on = true;
 
-	sweep->context = AllocSetContextCreate(parent, "campaign_autoclose retries",
-										   ALLOCSET_DEFAULT_SIZES);
-	MemoryContextSwitchTo(sweep->context);
-	sweep->retries = cac_retries(source, sweep->kind);
-	MemoryContextSwitchTo(parent);
+	begin_sweep(&sweep, request, &result);
+	old = MemoryContextSwitchTo(sweep.context);
+	sweep.retries = cac_retries(source, request->kind);
+	MemoryContextSwitchTo(old);
 
-	foreach(lc, sweep->retries)
+	foreach(lc, sweep.retries)
 	{
 		CampaignRetry *retry = lfirst(lc);
 
-		if (retry->retry_at == DT_NOBEGIN || retry->retry_at > sweep->as_of)
+		if (retry->retry_at == DT_NOBEGIN || retry->retry_at > request->as_of)
 			continue;
-		if (!session_lock_held &&
-			!lock_sweep(sweep, cac_source_open(sweep->source)))
+		source = cac_source_open(request->source);
+		if (!session_lock_held && !lock_sweep(&sweep, source))
 			break;
-		go_on = process_candidate(sweep,
-								  cac_key_from_text(cac_source_open(sweep->source),
-													retry->campaign_id));
-		commit_now(sweep);
+		go_on = process_candidate(&sweep,
+								  cac_key_from_text(source, retry->campaign_id));
+		commit_now(&sweep);
 		if (!go_on)
 			break;
 	}
 	unlock_session();
-	MemoryContextDelete(sweep->context);
+	MemoryContextDelete(sweep.context);
 	return go_on;
-}
-
-/*
- * When anything of a source is next due.
- */
-static TimestampTz
-source_due(const char *name)
-{
-	Source	   *source = cac_source_open(name);
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz due;
-	LastRun		last[NUM_SWEEP_KINDS];
-
-	if (why_idle(source) != NULL)
-		return DT_NOEND;
-	if (source->fault_code != 0)
-		return cac_after(now, FAULT_DELAY);
-	due = cac_next_retry(source);
-	cac_last_runs(source, last);
-	for (int kind = SWEEP_EXPIRED; kind < NUM_SWEEP_KINDS; kind++)
-	{
-		TimestampTz next = sweep_due(source, kind, &last[kind], now);
-
-		due = Min(due, next);
-	}
-	return due;
-}
-
-/*
- * Say what a host finds wrong with a source; false if there is nothing to do.
- */
-static bool
-source_to_run(const Source *source, const SweepHost *host)
-{
-	const char *idle = why_idle(source);
-
-	if (idle != NULL)
-		ereport(host->called ? NOTICE : LOG,
-				(errmsg("campaign_autoclose: source \"%s\" %s, and does nothing",
-						source->name, idle),
-				 errhint("Activate it with campaign_alter('%s', 'mode', 'active').",
-						 source->name)));
-	else if (source->fault_code != 0)
-		ereport(WARNING,
-				(errcode(source->fault_code),
-				 errmsg_internal("%s", source->fault),
-				 errhint("%s", source->fault_hint)));
-	else
-		return true;
-	return false;
-}
-
-/*
- * Delete what a source need not remember any longer; AttemptFunction.
- */
-static void
-forget_old(void *arg)
-{
-	Source	   *source = cac_source_open(arg);
-	TimestampTz now = GetCurrentTimestamp();
-
-	cac_forget_old(source, now);
-	cac_forget_history(source, now);
-}
-
-/*
- * Run what is due of one source.  Returns when it is due again.
- */
-static TimestampTz
-run_source(const char *name, bool force, const SweepHost *host)
-{
-	Source	   *source = cac_source_open(name);
-	LastRun		last[NUM_SWEEP_KINDS];
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next;
-	ErrorData  *error;
-	bool		due[NUM_SWEEP_KINDS];
-	bool		busy = false;
-	SweepResult result = {0};
-
-	if (!source_to_run(source, host))
-		return source_due(name);
-
-	cac_last_runs(source, last);
-	for (int kind = SWEEP_EXPIRED; kind < NUM_SWEEP_KINDS; kind++)
-		due[kind] = source->every[kind] >= 0 &&
-			(force || sweep_due(source, kind, &last[kind], now) <= now);
-
-	for (int kind = SWEEP_EXPIRED; kind < NUM_SWEEP_KINDS; kind++)
-	{
-		Sweep		sweep = {.source = name, .kind = kind, .host = host,
-			.as_of = GetCurrentTimestamp(), .result = &result};
-
-		if (due[kind])
-		{
-			SweepEnd	end = run_sweep(&sweep, true);
-
-			if (end == SWEEP_CUT_SHORT)
-				return now;
-			busy |= end == SWEEP_BUSY;
-		}
-		if (!run_retries(&sweep))
-			return now;
-	}
-
-	if (!cac_attempt(forget_old, unconstify(char *, name), CAMPAIGN_TIME_LIMIT,
-					 &error))
-		ereport(LOG,
-				(errmsg("campaign_autoclose: source \"%s\": old history is left for the next time: %s",
-						name, error->message)));
-	SPI_commit();
-	next = source_due(name);
-	return busy ? Max(next, cac_after(now, BUSY_DELAY)) : next;
-}
-
-/*
- * cac_run_due_sweeps
- *		Run whatever is due in this database, committing as it goes.
- *
- * source NULL means every source whose tables the current user owns; "force"
- * runs all sweeps that are not switched off, due or not.  The caller is in a
- * transaction and connected to SPI non-atomically.  Returns the moment when
- * something will next be due here; DT_NOEND: nothing, until a source changes.
- * Raises 42704 (no such source), 42501 (it is, or all are, somebody else's).
- */
-TimestampTz
-cac_run_due_sweeps(const char *source, bool force, const SweepHost *host)
-{
-	List	   *names = cac_source_list(true);
-	TimestampTz due = DT_NOEND;
-	bool		found = source == NULL;
-	ListCell   *lc;
-
-	if (source == NULL && host->called)
-		check_any_source(cac_source_list(false), names,
-						 "must be owner of the tables of a source");
-	foreach(lc, names)
-	{
-		TimestampTz source_due_at;
-
-		if (source != NULL && strcmp(source, lfirst(lc)) != 0)
-			continue;
-		found = true;
-		source_due_at = run_source(lfirst(lc), force, host);
-		due = Min(due, source_due_at);
-		if (!host->go_on())
-			break;
-	}
-	if (!found)
-	{
-		cac_source_open(source);	/* raises where there is no such source */
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of the tables of source \"%s\"", source)));
-	}
-	return due;
 }

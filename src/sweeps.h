@@ -1,6 +1,6 @@
 /*
  * sweeps.h
- *		The four periodic tasks, over the campaigns of a source.
+ *		One sweep: a periodic task over the campaigns of a source.
  */
 #ifndef CAC_SWEEPS_H
 #define CAC_SWEEPS_H
@@ -16,9 +16,24 @@ typedef struct SweepHost
 	bool		called;			/* by somebody who wants to be told */
 } SweepHost;
 
-extern void cac_sweep(SweepKind sweep, const char *source, TimestampTz as_of,
-					  bool dry_run, SweepResult *result);
-extern TimestampTz cac_run_due_sweeps(const char *source, bool force,
-									  const SweepHost *host);
+typedef struct SweepRequest
+{
+	const char *source;			/* its name */
+	SweepKind	kind;
+	TimestampTz as_of;
+	bool		by_clock;		/* as_of is the present: counts for the schedule */
+	bool		dry_run;
+	const SweepHost *host;		/* NULL: in the caller's transaction */
+} SweepRequest;
+
+typedef enum SweepEnd
+{
+	SWEEP_DONE,
+	SWEEP_CUT_SHORT,			/* the host wants to stop */
+	SWEEP_BUSY					/* somebody else is running it */
+} SweepEnd;
+
+extern SweepEnd cac_run_sweep(const SweepRequest *request, SweepResult *total);
+extern bool cac_retry_campaigns(const SweepRequest *request);
 
 #endif							/* CAC_SWEEPS_H */

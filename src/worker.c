@@ -38,8 +38,8 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "schedule.h"
 #include "settings.h"
-#include "sweeps.h"
 #include "worker.h"
 
 #define EXTENSION_NAME		"campaign_autoclose"

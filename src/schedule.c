@@ -1,0 +1,324 @@
+/*
+ * schedule.c
+ *		Which sweeps run, of which sources: those that a caller asks for, and
+ *		those that are due.
+ *
+ * When a sweep is due follows from its last run, and when a campaign is to be
+ * retried from campaign_retry; nothing is kept in memory.
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/timestamp.h"
+
+#include "attempt.h"
+#include "memory.h"
+#include "schedule.h"
+
+/* How long the deleting of old history may take, in milliseconds. */
+#define FORGETTING_TIME_LIMIT	4000
+/* When to look again at a source at fault, and at a sweep run by others. */
+#define FAULT_DELAY				(5 * USECS_PER_MINUTE)
+#define BUSY_DELAY				(5 * USECS_PER_SEC)
+
+/* ----------------------------------------------------------------
+ *		Sweeps asked for by a function call
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * Why a source does nothing, as a message; NULL if it does something.
+ */
+static const char *
+why_idle(const Source *source)
+{
+	if (source->mode == MODE_PAUSED)
+		return "is paused";
+	if (!source->armed)
+		return "was not activated in this database";
+	return NULL;
+}
+
+/*
+ * Say so where there is no source at all, or (42501) none that the caller may
+ * sweep.
+ */
+static void
+check_any_source(List *all, List *own, const char *message)
+{
+	if (all == NIL)
+		ereport(NOTICE,
+				(errmsg("no source is attached in this database"),
+				 errhint("Make the standard tables with campaign_create_tables().")));
+	else if (own == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg_internal("%s", message)));
+}
+
+/*
+ * May the sweep go to this source?  A notice says why not.
+ */
+static bool
+source_to_sweep(const char *name, bool named, bool dry_run)
+{
+	Source	   *source = cac_source_open(name);
+	const char *idle = why_idle(source);
+
+	if (named)
+		cac_source_check(source);
+	else if (source->fault_code != 0)
+	{
+		ereport(WARNING,
+				(errcode(source->fault_code),
+				 errmsg_internal("%s", source->fault),
+				 errhint("%s", source->fault_hint)));
+		return false;
+	}
+	if (idle != NULL && !dry_run)
+	{
+		ereport(NOTICE,
+				(errmsg("source \"%s\" %s, so nothing was done", name, idle),
+				 errhint("Activate it with campaign_alter('%s', 'mode', 'active').",
+						 name)));
+		return false;
+	}
+	return true;
+}
+
+/*
+ * Of every source, those that the caller may write: 42501 if there are
+ * sources, but none of that kind.
+ */
+static List *
+sources_to_sweep(void)
+{
+	List	   *all = cac_source_list(false);
+	List	   *own = NIL;
+	ListCell   *lc;
+
+	foreach(lc, all)
+	{
+		Source	   *source = cac_source_open(lfirst(lc));
+		bool		missing = false;
+
+		/* one whose table is gone comes along, for its warning */
+		if (pg_class_aclcheck_ext(source->relid[TABLE_CAMPAIGNS], GetUserId(),
+								  ACL_UPDATE, &missing) == ACLCHECK_OK || missing)
+			own = lappend(own, lfirst(lc));
+	}
+	check_any_source(all, own, "permission denied for the tables of every source");
+	return own;
+}
+
+/*
+ * cac_sweep
+ *		Run one sweep in the current transaction, with the caller's rights.
+ *
+ * source NULL means every source that the caller may write.  as_of DT_NOBEGIN
+ * means now.  The counts are added up in *result.  SPI must be connected.
+ * Raises 42704 (no such source), what is wrong with the source, and what its
+ * tables raise while the candidates are read; errors of single campaigns are
+ * warnings.
+ */
+void
+cac_sweep(SweepKind kind, const char *source, TimestampTz as_of,
+		  bool dry_run, SweepResult *result)
+{
+	List	   *names = source ? list_make1(unconstify(char *, source)) :
+		sources_to_sweep();
+	bool		by_clock = as_of == DT_NOBEGIN;
+	ListCell   *lc;
+
+	memset(result, 0, sizeof(*result));
+	foreach(lc, names)
+	{
+		SweepRequest request = {.source = lfirst(lc), .kind = kind,
+			.by_clock = by_clock, .dry_run = dry_run};
+
+		if (!source_to_sweep(lfirst(lc), source != NULL, dry_run))
+			continue;
+		request.as_of = by_clock ? GetCurrentTimestamp() : as_of;
+		cac_run_sweep(&request, result);
+	}
+}
+
+/* ----------------------------------------------------------------
+ *		Sweeps that are due
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * When a sweep is due next, given its last run.  One that was cut short is due
+ * at once; so is one that seems to have run in the future, as then the clock
+ * was set back.
+ */
+static TimestampTz
+sweep_due(const Source *source, SweepKind kind, const LastRun *last,
+		  TimestampTz now)
+{
+	if (source->every[kind] < 0)
+		return DT_NOEND;
+	if (last->started_at == DT_NOBEGIN || !last->finished ||
+		last->started_at > now)
+		return now;
+	return cac_after(last->started_at, source->every[kind]);
+}
+
+/*
+ * When anything of a source is next due.
+ */
+static TimestampTz
+source_due(const char *name)
+{
+	Source	   *source = cac_source_open(name);
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz due;
+	LastRun		last[NUM_SWEEP_KINDS];
+
+	if (why_idle(source) != NULL)
+		return DT_NOEND;
+	if (source->fault_code != 0)
+		return cac_after(now, FAULT_DELAY);
+	due = cac_next_retry(source);
+	cac_last_runs(source, last);
+	for (int kind = SWEEP_EXPIRED; kind < NUM_SWEEP_KINDS; kind++)
+	{
+		TimestampTz next = sweep_due(source, kind, &last[kind], now);
+
+		due = Min(due, next);
+	}
+	return due;
+}
+
+/*
+ * Say what a host finds wrong with a source; false if there is nothing to do.
+ */
+static bool
+source_to_run(const Source *source, const SweepHost *host)
+{
+	const char *idle = why_idle(source);
+
+	if (idle != NULL)
+		ereport(host->called ? NOTICE : LOG,
+				(errmsg("campaign_autoclose: source \"%s\" %s, and does nothing",
+						source->name, idle),
+				 errhint("Activate it with campaign_alter('%s', 'mode', 'active').",
+						 source->name)));
+	else if (source->fault_code != 0)
+		ereport(WARNING,
+				(errcode(source->fault_code),
+				 errmsg_internal("%s", source->fault),
+				 errhint("%s", source->fault_hint)));
+	else
+		return true;
+	return false;
+}
+
+/*
+ * Delete what a source need not remember any longer; AttemptFunction.
+ */
+static void
+forget_old(void *arg)
+{
+	Source	   *source = cac_source_open(arg);
+	TimestampTz now = GetCurrentTimestamp();
+
+	cac_forget_old(source, now);
+	cac_forget_history(source, now);
+}
+
+/*
+ * Run what is due of one source.  Returns when it is due again.
+ */
+static TimestampTz
+run_source(const char *name, bool force, const SweepHost *host)
+{
+	Source	   *source = cac_source_open(name);
+	LastRun		last[NUM_SWEEP_KINDS];
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next;
+	ErrorData  *error;
+	bool		due[NUM_SWEEP_KINDS];
+	bool		busy = false;
+	SweepResult result = {0};
+
+	if (!source_to_run(source, host))
+		return source_due(name);
+
+	cac_last_runs(source, last);
+	for (int kind = SWEEP_EXPIRED; kind < NUM_SWEEP_KINDS; kind++)
+		due[kind] = source->every[kind] >= 0 &&
+			(force || sweep_due(source, kind, &last[kind], now) <= now);
+
+	for (int kind = SWEEP_EXPIRED; kind < NUM_SWEEP_KINDS; kind++)
+	{
+		SweepRequest request = {.source = name, .kind = kind, .host = host,
+			.by_clock = true, .as_of = GetCurrentTimestamp()};
+
+		if (due[kind])
+		{
+			SweepEnd	end = cac_run_sweep(&request, &result);
+
+			if (end == SWEEP_CUT_SHORT)
+				return now;
+			busy |= end == SWEEP_BUSY;
+		}
+		if (!cac_retry_campaigns(&request))
+			return now;
+	}
+
+	if (!cac_attempt(forget_old, unconstify(char *, name), FORGETTING_TIME_LIMIT,
+					 &error))
+		ereport(LOG,
+				(errmsg("campaign_autoclose: source \"%s\": old history is left for the next time: %s",
+						name, error->message)));
+	SPI_commit();
+	next = source_due(name);
+	return busy ? Max(next, cac_after(now, BUSY_DELAY)) : next;
+}
+
+/*
+ * cac_run_due_sweeps
+ *		Run whatever is due in this database, committing as it goes.
+ *
+ * source NULL means every source whose tables the current user owns; "force"
+ * runs all sweeps that are not switched off, due or not.  The caller is in a
+ * transaction and connected to SPI non-atomically.  Returns the moment when
+ * something will next be due here; DT_NOEND: nothing, until a source changes.
+ * Raises 42704 (no such source), 42501 (it is, or all are, somebody else's).
+ */
+TimestampTz
+cac_run_due_sweeps(const char *source, bool force, const SweepHost *host)
+{
+	List	   *names = cac_source_list(true);
+	TimestampTz due = DT_NOEND;
+	bool		found = source == NULL;
+	ListCell   *lc;
+
+	if (source == NULL && host->called)
+		check_any_source(cac_source_list(false), names,
+						 "must be owner of the tables of a source");
+	foreach(lc, names)
+	{
+		TimestampTz source_due_at;
+
+		if (source != NULL && strcmp(source, lfirst(lc)) != 0)
+			continue;
+		found = true;
+		source_due_at = run_source(lfirst(lc), force, host);
+		due = Min(due, source_due_at);
+		if (!host->go_on())
+			break;
+	}
+	if (!found)
+	{
+		cac_source_open(source);	/* raises where there is no such source */
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of the tables of source \"%s\"", source)));
+	}
+	return due;
+}

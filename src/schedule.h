@@ -1,0 +1,15 @@
+/*
+ * schedule.h
+ *		Which sweeps run, of which sources.
+ */
+#ifndef CAC_SCHEDULE_H
+#define CAC_SCHEDULE_H
+
+#include "sweeps.h"
+
+extern void cac_sweep(SweepKind sweep, const char *source, TimestampTz as_of,
+					  bool dry_run, SweepResult *result);
+extern TimestampTz cac_run_due_sweeps(const char *source, bool force,
+									  const SweepHost *host);
+
+#endif							/* CAC_SCHEDULE_H */
