@@ -40,6 +40,11 @@ CREATE TABLE campaign_source (
 
 COMMENT ON TABLE campaign_source IS 'one row a source: the tables attached to campaign_autoclose, and the settings they are judged by; changed by campaign_alter()';
 COMMENT ON COLUMN campaign_source.source IS 'name of the source';
+COMMENT ON COLUMN campaign_source.campaigns IS 'its table of campaigns';
+COMMENT ON COLUMN campaign_source.messages IS 'its table of messages';
+COMMENT ON COLUMN campaign_source.interactions IS 'its table of interactions; NULL: none';
+COMMENT ON COLUMN campaign_source.contacts IS 'its table of contacts; NULL: none';
+COMMENT ON COLUMN campaign_source.attached_at IS 'when it was attached';
 COMMENT ON COLUMN campaign_source.columns IS 'standard column names that the tables call otherwise';
 COMMENT ON COLUMN campaign_source.labels IS 'standard status words that the tables call otherwise';
 COMMENT ON COLUMN campaign_source.mode IS 'active: act; shadow: decide and record, but do not act; paused: do nothing';
@@ -124,7 +129,8 @@ CREATE TABLE campaign_state (
 	closed_by text CHECK (closed_by IN ('complete', 'timeout', 'hand')),
 	stalls integer NOT NULL DEFAULT 0,
 	stalled_at timestamptz,
-	shadow_verdict text,
+	shadow_mark bigint,
+	shadow_action text,
 	noted_at timestamptz NOT NULL,
 	PRIMARY KEY (source, campaign_id)
 );

@@ -44,13 +44,15 @@ stop_timer(TimestampTz deadline)
 }
 
 /*
- * An attempt within an attempt takes the timer; give it back to the outer one.
+ * An attempt within an attempt has the timer meanwhile.  Give it back to the
+ * outer one, whose time does not run while the inner one does.
  */
 static void
-restore_timer(TimestampTz deadline)
+restore_timer(TimestampTz deadline, TimestampTz inner_began_at)
 {
 	if (deadline != DT_NOEND)
-		enable_timeout_at(STATEMENT_TIMEOUT, deadline);
+		enable_timeout_at(STATEMENT_TIMEOUT,
+						  deadline + Max(GetCurrentTimestamp() - inner_began_at, 0));
 }
 
 /*
@@ -69,6 +71,7 @@ cac_attempt(AttemptFunction function, void *arg, int timeout_ms,
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	volatile TimestampTz outer = DT_NOEND;
+	TimestampTz began_at = GetCurrentTimestamp();
 	TimestampTz deadline;
 	volatile bool success = true;
 
@@ -106,6 +109,6 @@ cac_attempt(AttemptFunction function, void *arg, int timeout_ms,
 	}
 	PG_END_TRY();
 
-	restore_timer(outer);
+	restore_timer(outer, began_at);
 	return success;
 }

@@ -27,7 +27,7 @@
 
 #define NOTIFY_CHANNEL		"campaign_autoclose"
 /* How long the application's on_event function may take, in milliseconds. */
-#define ON_EVENT_TIMEOUT	5000
+#define ON_EVENT_TIMEOUT	1000
 
 typedef struct OnEventCall
 {
@@ -300,7 +300,7 @@ cac_forget_history(const Source *source, TimestampTz now)
 	static CatalogQuery queries[] = {
 		CATALOG_QUERY("DELETE FROM @.campaign_event WHERE source = $1 AND at < $2"),
 		CATALOG_QUERY("DELETE FROM @.campaign_sweep_run AS r WHERE r.source = $1 AND r.started_at < $2"
-					  " AND r.id < (SELECT max(l.id) FROM @.campaign_sweep_run AS l"
+					  " AND r.id IS DISTINCT FROM (SELECT max(l.id) FROM @.campaign_sweep_run AS l"
 					  " WHERE l.source = r.source AND l.sweep = r.sweep AND l.as_of IS NULL)")
 	};
 	CatalogArguments arguments = {0};

@@ -432,31 +432,39 @@ mark_messages(Judgement *j)
 }
 
 /*
- * Shadow mode: record what would be done, once a change.
+ * Shadow mode: record what would be done, once a change.  What would be marked
+ * and what would be done about the campaign are told apart, as the sweeps that
+ * find the one do not look for the other.
  */
 static void
 record_shadow(Judgement *j)
 {
 	const CampaignVerdict *verdict = &j->verdict;
-	const char *status = j->row.status_text;
-	char	   *summary;
+	CampaignMemory *memory = &j->memory;
+	bool		new_mark = verdict->mark > 0 && verdict->mark != memory->shadow_mark;
+	bool		new_action = false;
 
-	if (verdict->mark == 0 && verdict->action == ACTION_NONE)
+	if (verdict->action != ACTION_NONE)
+	{
+		char	   *action = psprintf("%d %d " INT64_FORMAT, verdict->action,
+									  verdict->status, verdict->fail);
+
+		new_action = memory->shadow_action == NULL ||
+			strcmp(memory->shadow_action, action) != 0;
+		memory->shadow_action = action;
+	}
+	if (!new_mark && !new_action)
 		return;
-	summary = psprintf("%d %d " INT64_FORMAT " " INT64_FORMAT, verdict->action,
-					   verdict->status, verdict->mark, verdict->fail);
-	if (j->memory.shadow_verdict != NULL &&
-		strcmp(j->memory.shadow_verdict, summary) == 0)
-		return;
-	cac_remember_shadow(j->source, j->outcome->campaign_id, summary,
-						j->request->as_of);
-	if (verdict->mark > 0)
+	cac_remember_shadow(j->source, j->outcome->campaign_id,
+						new_mark ? verdict->mark : memory->shadow_mark,
+						memory->shadow_action, j->request->as_of);
+	if (new_mark)
 		record_expired(j, verdict->mark);
-	if (verdict->action == ACTION_ASK_TO_RESUME)
+	if (new_action && verdict->action == ACTION_ASK_TO_RESUME)
 		record_stalled(j);
-	else if (verdict->action != ACTION_NONE)
+	else if (new_action)
 		record(j, verdict->action == ACTION_CLOSE ? "closed" : "reopened",
-			   verdict->status == CAMPAIGN_OTHER ? status : status_word(j->source, verdict->status),
+			   status_word(j->source, verdict->status),
 			   cac_reason_text(verdict->reason), describe_tally(j));
 }
 

@@ -31,7 +31,7 @@ cac_recall(const Source *source, const char *campaign_id,
 {
 	static CatalogQuery query = CATALOG_QUERY(
 		"SELECT r.reopened_at, s.closed_at, s.closed_by = 'complete', s.stalls::bigint, s.stalled_at,"
-		" s.shadow_verdict, s.closed_as"
+		" s.shadow_mark, s.shadow_action, s.closed_as"
 		" FROM (SELECT $1 AS source, $2 AS campaign_id) AS c"
 		" LEFT JOIN @.campaign_reopening AS r USING (source, campaign_id)"
 		" LEFT JOIN @.campaign_state AS s USING (source, campaign_id)");
@@ -48,8 +48,9 @@ cac_recall(const Source *source, const char *campaign_id,
 	memory->closed_as_complete = complete != NULL && complete[0] == 't';
 	memory->stalls = cac_row_count(0, 4);
 	memory->stalled_at = cac_row_timestamp(0, 5);
-	memory->shadow_verdict = cac_row_text(0, 6);
-	memory->closed_as = cac_row_text(0, 7);
+	memory->shadow_mark = cac_row_count(0, 6);
+	memory->shadow_action = cac_row_text(0, 7);
+	memory->closed_as = cac_row_text(0, 8);
 	SPI_freetuptable(SPI_tuptable);
 }
 
@@ -130,21 +131,23 @@ cac_remember_stalled(const Source *source, const char *campaign_id,
 
 /*
  * cac_remember_shadow
- *		What shadow mode decided, so that it is recorded once a change.
+ *		What shadow mode recorded last, so that it is recorded once a change.
  */
 void
 cac_remember_shadow(const Source *source, const char *campaign_id,
-					const char *verdict, TimestampTz as_of)
+					int64 mark, const char *action, TimestampTz as_of)
 {
 	static CatalogQuery query = CATALOG_QUERY(
-		"INSERT INTO @.campaign_state (source, campaign_id, shadow_verdict, noted_at)"
-		" VALUES ($1, $2, $3, $4)"
-		" ON CONFLICT (source, campaign_id) DO UPDATE SET shadow_verdict = $3, noted_at = $4");
+		"INSERT INTO @.campaign_state (source, campaign_id, shadow_mark, shadow_action, noted_at)"
+		" VALUES ($1, $2, $3, $4, $5)"
+		" ON CONFLICT (source, campaign_id) DO UPDATE SET shadow_mark = $3, shadow_action = $4,"
+		" noted_at = $5");
 	CatalogArguments arguments = {0};
 
 	cac_add_name(&arguments, source->name);
 	cac_add_text(&arguments, campaign_id);
-	cac_add_text(&arguments, verdict);
+	cac_add_count(&arguments, mark);
+	cac_add_text(&arguments, action);
 	cac_add_timestamp(&arguments, as_of);
 	cac_catalog_execute(&query, &arguments);
 }

@@ -18,7 +18,8 @@ typedef struct CampaignMemory
 	char	   *closed_as;		/* the status word written; palloc'd */
 	int			stalls;
 	TimestampTz stalled_at;
-	char	   *shadow_verdict; /* palloc'd; NULL: none */
+	int64		shadow_mark;	/* what shadow mode recorded last: to be marked, */
+	char	   *shadow_action;	/* and to be done; palloc'd; NULL: nothing */
 } CampaignMemory;
 
 /* A campaign whose processing in one sweep went wrong the last time. */
@@ -40,7 +41,8 @@ extern void cac_remember_reopened(const Source *source, const char *campaign_id,
 extern void cac_remember_stalled(const Source *source, const char *campaign_id,
 								 int stalls, TimestampTz as_of);
 extern void cac_remember_shadow(const Source *source, const char *campaign_id,
-								const char *verdict, TimestampTz as_of);
+								int64 mark, const char *action,
+								TimestampTz as_of);
 
 extern List *cac_settling_campaigns(const Source *source, TimestampTz as_of);
 extern List *cac_retries(const Source *source, SweepKind sweep);

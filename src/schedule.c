@@ -46,7 +46,7 @@ why_idle(const Source *source)
  * sweep.
  */
 static void
-check_any_source(List *all, List *own, const char *message)
+check_any_source(List *all, List *own, const char *message, const char *hint)
 {
 	if (all == NIL)
 		ereport(NOTICE,
@@ -55,7 +55,7 @@ check_any_source(List *all, List *own, const char *message)
 	else if (own == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg_internal("%s", message)));
+				 errmsg_internal("%s", message), errhint("%s", hint)));
 }
 
 /*
@@ -93,8 +93,9 @@ source_to_sweep(const char *name, bool named, bool dry_run)
  * sources, but none of that kind.
  */
 static List *
-sources_to_sweep(void)
+sources_to_sweep(bool dry_run)
 {
+	AclMode		right = dry_run ? ACL_SELECT : ACL_UPDATE;
 	List	   *all = cac_source_list(false);
 	List	   *own = NIL;
 	ListCell   *lc;
@@ -106,10 +107,11 @@ sources_to_sweep(void)
 
 		/* one whose table is gone comes along, for its warning */
 		if (pg_class_aclcheck_ext(source->relid[TABLE_CAMPAIGNS], GetUserId(),
-								  ACL_UPDATE, &missing) == ACLCHECK_OK || missing)
+								  right, &missing) == ACLCHECK_OK || missing)
 			own = lappend(own, lfirst(lc));
 	}
-	check_any_source(all, own, "permission denied for the tables of every source");
+	check_any_source(all, own, "permission denied for the tables of every source",
+					 "Call it as the owner of a source's tables, or as a role that may write them.");
 	return own;
 }
 
@@ -128,7 +130,7 @@ cac_sweep(SweepKind kind, const char *source, TimestampTz as_of,
 		  bool dry_run, SweepResult *result)
 {
 	List	   *names = source ? list_make1(unconstify(char *, source)) :
-		sources_to_sweep();
+		sources_to_sweep(dry_run);
 	bool		by_clock = as_of == DT_NOBEGIN;
 	ListCell   *lc;
 
@@ -202,7 +204,8 @@ source_to_run(const Source *source, const SweepHost *host)
 	const char *idle = why_idle(source);
 
 	if (idle != NULL)
-		ereport(host->called ? NOTICE : LOG,
+		/* who paused it knows; that a copy waits to be activated must be told */
+		ereport(host->called ? NOTICE : source->armed ? DEBUG1 : LOG,
 				(errmsg("campaign_autoclose: source \"%s\" %s, and does nothing",
 						source->name, idle),
 				 errhint("Activate it with campaign_alter('%s', 'mode', 'active').",
@@ -293,14 +296,17 @@ run_source(const char *name, bool force, const SweepHost *host)
 TimestampTz
 cac_run_due_sweeps(const char *source, bool force, const SweepHost *host)
 {
-	List	   *names = cac_source_list(true);
+	List	   *names;
 	TimestampTz due = DT_NOEND;
 	bool		found = source == NULL;
 	ListCell   *lc;
 
+	cac_source_recheck();
+	names = cac_source_list(true);
 	if (source == NULL && host->called)
 		check_any_source(cac_source_list(false), names,
-						 "must be owner of the tables of a source");
+						 "must be owner of the tables of a source",
+						 "Call it as the owner of a source's tables, whom it acts as.");
 	foreach(lc, names)
 	{
 		TimestampTz source_due_at;
@@ -318,7 +324,8 @@ cac_run_due_sweeps(const char *source, bool force, const SweepHost *host)
 		cac_source_open(source);	/* raises where there is no such source */
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of the tables of source \"%s\"", source)));
+				 errmsg("must be owner of the tables of source \"%s\"", source),
+				 errhint("Call it as the owner of its tables, whom it acts as.")));
 	}
 	return due;
 }

@@ -444,6 +444,19 @@ cac_source_open(const char *name)
 }
 
 /*
+ * cac_source_recheck
+ *		Look at every source anew when it is next opened.
+ *
+ * For a worker that was told of news: these go out with a commit, a moment
+ * before the invalidation messages of that commit.
+ */
+void
+cac_source_recheck(void)
+{
+	forget_source_syscache((Datum) 0, 0, 0);
+}
+
+/*
  * Raise what is wrong with a source, if anything is.
  */
 void

@@ -116,6 +116,7 @@ typedef struct Source
 } Source;
 
 extern Source *cac_source_open(const char *name);
+extern void cac_source_recheck(void);
 extern char *cac_source_choose(const char *name);
 extern List *cac_source_list(bool only_own);
 extern bool cac_source_acts(const Source *source);

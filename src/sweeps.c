@@ -40,8 +40,11 @@
 #define CAMPAIGNS_PER_TRANSACTION	32
 /* After so many skips in a row, a sweep waits for the campaign's row. */
 #define SKIPS_BEFORE_WAITING		3
-/* How long one campaign may take a host, in milliseconds; doubled with each
- * failure, so that a very large one gets its turn. */
+/* For how long they may share it, in milliseconds. */
+#define TRANSACTION_TIME			100
+/* How long one campaign may take a worker, in milliseconds: DROP DATABASE waits
+ * five seconds for it to leave.  A caller of campaign_run_sweeps() has the time
+ * for a campaign that needs longer: his limit doubles with each failure. */
 #define CAMPAIGN_TIME_LIMIT			4000
 #define CAMPAIGN_TIME_DOUBLINGS		6
 /* One sweep of one source, while it runs. */
@@ -59,6 +62,7 @@ typedef struct Sweep
 	int64		nkeys;
 	List	   *retries;		/* of CampaignRetry, likewise */
 	int			uncommitted;	/* campaigns since the last commit */
+	TimestampTz committed_at;	/* when that was */
 
 	/* the campaign in hand */
 	Datum		key;
@@ -264,6 +268,34 @@ commit_now(Sweep *sweep)
 	if (sweep->host != NULL)
 		SPI_commit();
 	sweep->uncommitted = 0;
+	sweep->committed_at = GetCurrentTimestamp();
+}
+
+/*
+ * After a campaign: commit, unless there is room and time for another in the
+ * same transaction.  What was written is held until then, and the application
+ * may be waiting for it.
+ */
+static void
+commit_if_due(Sweep *sweep)
+{
+	if (++sweep->uncommitted >= CAMPAIGNS_PER_TRANSACTION ||
+		TimestampDifferenceExceeds(sweep->committed_at, GetCurrentTimestamp(),
+								   TRANSACTION_TIME))
+		commit_now(sweep);
+}
+
+/*
+ * How long the campaign in hand may take, in milliseconds; 0: no limit.
+ */
+static int
+time_limit(const Sweep *sweep, const CampaignRetry *retry)
+{
+	if (sweep->host == NULL)
+		return 0;
+	if (!sweep->host->called || retry == NULL)
+		return CAMPAIGN_TIME_LIMIT;
+	return CAMPAIGN_TIME_LIMIT << Min(retry->failures, CAMPAIGN_TIME_DOUBLINGS);
 }
 
 static bool
@@ -282,8 +314,6 @@ process_candidate(Sweep *sweep, Datum key)
 {
 	char	   *campaign_id = cac_key_text(cac_source_open(sweep->source), key);
 	CampaignRetry *retry = find_retry(sweep, campaign_id);
-	int			doublings = Min(retry ? retry->failures : 0, CAMPAIGN_TIME_DOUBLINGS);
-	int			time_limit = sweep->host ? CAMPAIGN_TIME_LIMIT << doublings : 0;
 	bool		first_round = true;
 	ErrorData  *error;
 
@@ -303,7 +333,8 @@ process_candidate(Sweep *sweep, Datum key)
 			return false;
 		if (sweep->host != NULL)
 			make_constraints_immediate();
-		if (!cac_attempt(judge_candidate, sweep, time_limit, &error))
+		if (!cac_attempt(judge_candidate, sweep, time_limit(sweep, retry),
+						 &error))
 		{
 			sweep->result->campaigns_skipped++;
 			if (sweep->dry_run)
@@ -311,6 +342,7 @@ process_candidate(Sweep *sweep, Datum key)
 								"The sweep would leave it as it is, and retry it later.");
 			else
 				note_failure(sweep, campaign_id, retry, error);
+			commit_now(sweep);
 			return true;
 		}
 		add_outcome(sweep, first_round);
@@ -373,8 +405,7 @@ process_settling(Sweep *sweep)
 		if (!process_candidate(sweep, cac_key_from_text(cac_source_open(sweep->source),
 														lfirst(lc))))
 			return false;
-		if (++sweep->uncommitted >= CAMPAIGNS_PER_TRANSACTION)
-			commit_now(sweep);
+		commit_if_due(sweep);
 	}
 	sweep->settling = false;
 	return true;
@@ -389,8 +420,7 @@ process_candidates(Sweep *sweep)
 		sweep->result->campaigns_checked++;
 		if (!process_candidate(sweep, sweep->keys[i]))
 			return false;
-		if (++sweep->uncommitted >= CAMPAIGNS_PER_TRANSACTION)
-			commit_now(sweep);
+		commit_if_due(sweep);
 		cac_progress_done(i + 1);
 	}
 	return true;
@@ -407,8 +437,7 @@ perform(Sweep *sweep, char **message)
 
 	*message = NULL;
 	if (!cac_attempt(find_candidates, sweep,
-					 sweep->host ? CAMPAIGN_TIME_LIMIT << CAMPAIGN_TIME_DOUBLINGS : 0,
-					 &error))
+					 time_limit(sweep, NULL), &error))
 	{
 		if (sweep->host == NULL)
 			ReThrowError(error);
