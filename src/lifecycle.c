@@ -140,10 +140,11 @@ learn_facts(Judgement *j, CampaignLock lock)
 	facts->completed_at = j->row.completed_at;
 	facts->total_recipients = j->row.total_recipients;
 	facts->policy = campaign_policy(j->source, &j->row);
-	/* a status that somebody has changed since is not our closing any more */
+	/* what somebody has changed since is not our closing any more */
 	facts->closed_as_complete = j->memory.closed_as_complete &&
 		j->memory.closed_as != NULL && j->row.status_text != NULL &&
-		strcmp(j->memory.closed_as, j->row.status_text) == 0;
+		strcmp(j->memory.closed_as, j->row.status_text) == 0 &&
+		j->memory.closed_at == j->row.completed_at;
 	facts->closed_at = j->memory.closed_at;
 	facts->stalls = j->memory.stalls;
 	facts->stalled_at = j->memory.stalled_at;
@@ -547,6 +548,17 @@ report_campaign(Judgement *j, bool acted)
 		outcome->completed_at = j->request->as_of;
 }
 
+/*
+ * A campaign that we closed and that is open again was opened by somebody
+ * else.  If it is stopped later, that must not be taken for our closing.
+ */
+static void
+forget_void_closing(Judgement *j)
+{
+	if (j->facts.status == CAMPAIGN_OPEN && j->memory.closed_at != DT_NOBEGIN)
+		cac_forget_closing(j->source, j->outcome->campaign_id, j->request->as_of);
+}
+
 static void
 judge(Judgement *j)
 {
@@ -554,6 +566,8 @@ judge(Judgement *j)
 	bool		acting = !j->request->dry_run;
 
 	outcome->found = learn_facts(j, LOCK_NOT);
+	if (outcome->found && acting)
+		forget_void_closing(j);
 	if (!outcome->found || !worth_counting(j) ||
 		(j->request->only_closed && j->facts.status == CAMPAIGN_OPEN))
 		return;

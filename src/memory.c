@@ -93,18 +93,34 @@ execute_for_campaign(CatalogQuery *query, const Source *source,
 	cac_catalog_execute(query, &arguments);
 }
 
+/*
+ * cac_forget_closing
+ *		The campaign is open again.
+ */
+void
+cac_forget_closing(const Source *source, const char *campaign_id,
+				   TimestampTz as_of)
+{
+	static CatalogQuery query = CATALOG_QUERY(
+		"UPDATE @.campaign_state SET closed_at = NULL, closed_as = NULL, closed_by = NULL,"
+		" stalls = 0, stalled_at = NULL, noted_at = $3 WHERE source = $1 AND campaign_id = $2");
+
+	execute_for_campaign(&query, source, campaign_id, as_of);
+}
+
+/*
+ * cac_remember_reopened
+ *		It is we who have opened it, at as_of.
+ */
 void
 cac_remember_reopened(const Source *source, const char *campaign_id,
 					  TimestampTz as_of)
 {
-	static CatalogQuery state = CATALOG_QUERY(
-		"UPDATE @.campaign_state SET closed_at = NULL, closed_as = NULL, closed_by = NULL,"
-		" stalls = 0, stalled_at = NULL, noted_at = $3 WHERE source = $1 AND campaign_id = $2");
 	static CatalogQuery reopening = CATALOG_QUERY(
 		"INSERT INTO @.campaign_reopening (source, campaign_id, reopened_at) VALUES ($1, $2, $3)"
 		" ON CONFLICT (source, campaign_id) DO UPDATE SET reopened_at = $3");
 
-	execute_for_campaign(&state, source, campaign_id, as_of);
+	cac_forget_closing(source, campaign_id, as_of);
 	execute_for_campaign(&reopening, source, campaign_id, as_of);
 }
 
