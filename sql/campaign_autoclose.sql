@@ -160,6 +160,19 @@ CREATE TABLE campaign_retry (
 CREATE INDEX campaign_retry_due_idx ON campaign_retry (source, retry_at) WHERE retry_at IS NOT NULL;
 COMMENT ON TABLE campaign_retry IS 'campaigns that could not be processed: errors in a row with the next try, and skips in a row';
 
+-- Whoever changes a source, be it pg_restore, every backend and the launcher
+-- are told.
+CREATE FUNCTION campaign_source_changed()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'campaign_source_changed'
+LANGUAGE C;
+COMMENT ON FUNCTION campaign_source_changed() IS 'tells backends and the launcher that a source has changed';
+
+CREATE TRIGGER campaign_source_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON campaign_source
+	FOR EACH STATEMENT EXECUTE FUNCTION campaign_source_changed();
+CREATE TRIGGER campaign_source_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON campaign_armed
+	FOR EACH STATEMENT EXECUTE FUNCTION campaign_source_changed();
+
 SELECT pg_catalog.pg_extension_config_dump('campaign_source', '');
 SELECT pg_catalog.pg_extension_config_dump('campaign_reopening', '');
 

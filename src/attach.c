@@ -4,9 +4,8 @@
  *		campaign_source.
  *
  * Only the owner of a source's tables may do it (or whoever has the owner's
- * privileges).  Every change tells the other backends, by the relation cache
- * invalidation of campaign_source, and the launcher, which may have to look
- * sooner than it meant to.
+ * privileges).  A trigger on campaign_source tells the other backends and the
+ * launcher, which may have to look sooner than it meant to.
  */
 #include "postgres.h"
 
@@ -26,7 +25,6 @@
 
 #include "attach.h"
 #include "compat.h"
-#include "hints.h"
 
 #define MAX_BATCH_SIZE		1000000
 /* Longer than anything meant, short enough for sums not to overflow. */
@@ -176,8 +174,6 @@ cac_attach(const char *name, const Oid relid[NUM_SOURCE_TABLES])
 	cac_add_datum(&arguments, TEXTARRAYOID, table_names(relid), false);
 	cac_catalog_execute(&query, &arguments);
 	arm(name);
-	cac_catalog_changed();
-	cac_announce_news();
 }
 
 /*
@@ -470,8 +466,6 @@ cac_alter(const char *name, const char *setting_name, const char *value)
 		arm(name);
 		accept_names(source);
 	}
-	cac_catalog_changed();
-	cac_announce_news();
 }
 
 /*
@@ -499,6 +493,4 @@ cac_detach(const char *name)
 	cac_add_name(&arguments, name);
 	for (int i = 0; i < lengthof(queries); i++)
 		cac_catalog_execute(&queries[i], &arguments);
-	cac_catalog_changed();
-	cac_announce_news();
 }

@@ -13,6 +13,7 @@
 #include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -38,6 +39,7 @@ PG_FUNCTION_INFO_V1(campaign_recover_interrupted);
 PG_FUNCTION_INFO_V1(campaign_run_sweeps);
 PG_FUNCTION_INFO_V1(campaign_worker_status);
 PG_FUNCTION_INFO_V1(campaign_announce);
+PG_FUNCTION_INFO_V1(campaign_source_changed);
 
 /* ----------------------------------------------------------------
  *		Arguments
@@ -509,4 +511,20 @@ campaign_announce(PG_FUNCTION_ARGS)
 				 errmsg("campaign_autoclose is not preloaded, so no worker will run"),
 				 errhint("Add shared_preload_libraries = 'campaign_autoclose' to postgresql.conf and restart the server, or schedule CALL campaign_run_sweeps() with pg_cron.")));
 	PG_RETURN_VOID();
+}
+
+/*
+ * campaign_source_changed() -> trigger, on campaign_source and campaign_armed
+ */
+Datum
+campaign_source_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called by trigger manager",
+						"campaign_source_changed")));
+	cac_catalog_changed();
+	cac_announce_news();
+	return PointerGetDatum(NULL);
 }

@@ -68,6 +68,18 @@ FROM campaign_update_status(id('by hand of the application'), as_of => '2025-01-
 SELECT at, event, status_to FROM campaign_event
 WHERE campaign_id = id('by hand of the application')::text ORDER BY id;
 
+-- So does a Message 2 for one who answers late; until it has left, that
+-- contact is awaited.
+CALL campaign('late answer', 'no_interaction');
+SELECT status FROM campaign_update_status(id('late answer'), as_of => '2025-01-01 12:00+00');
+UPDATE messages SET status = 'read' WHERE campaign_id = id('late answer');
+INSERT INTO messages (campaign_id, contact_id, message_type) VALUES (id('late answer'), id('1'), 'message_2');
+SELECT status, contacts, contacts_completed
+FROM campaign_update_status(id('late answer'), as_of => '2025-01-01 13:00+00');
+SELECT event, details ->> 'pending' AS pending, details ->> 'awaiting' AS awaiting
+FROM campaign_event WHERE campaign_id = id('late answer')::text ORDER BY id;
+DELETE FROM campaigns WHERE name = 'late answer';
+
 -- The other sweeps reopen nothing.
 UPDATE messages SET status = 'pending' WHERE contact_id = id('9');
 SELECT campaigns_updated FROM campaign_check_expired_interactions(as_of => '2025-01-01 16:00+00');
