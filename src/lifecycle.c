@@ -130,9 +130,17 @@ learn_facts(Judgement *j, CampaignLock lock)
 {
 	CampaignFacts *facts = &j->facts;
 
+	/*
+	 * Without a lock, memory comes first: what it tells of was done before the
+	 * row is read, so a row that says otherwise has been changed since.  With
+	 * one, nobody can change either in between.
+	 */
+	if (lock == LOCK_NOT)
+		cac_recall(j->source, j->outcome->campaign_id, &j->memory);
 	if (!cac_read_campaign(j->source, j->key, lock, &j->row))
 		return false;
-	cac_recall(j->source, j->outcome->campaign_id, &j->memory);
+	if (lock != LOCK_NOT)
+		cac_recall(j->source, j->outcome->campaign_id, &j->memory);
 
 	facts->status = j->row.status;
 	facts->start = campaign_start(&j->row, &j->memory);
