@@ -10,7 +10,6 @@
 
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/timestamp.h"
 
 #include "attempt.h"
@@ -95,19 +94,14 @@ source_to_sweep(const char *name, bool named, bool dry_run)
 static List *
 sources_to_sweep(bool dry_run)
 {
-	AclMode		right = dry_run ? ACL_SELECT : ACL_UPDATE;
 	List	   *all = cac_source_list(false);
 	List	   *own = NIL;
 	ListCell   *lc;
 
 	foreach(lc, all)
 	{
-		Source	   *source = cac_source_open(lfirst(lc));
-		bool		missing = false;
-
-		/* one whose table is gone comes along, for its warning */
-		if (pg_class_aclcheck_ext(source->relid[TABLE_CAMPAIGNS], GetUserId(),
-								  right, &missing) == ACLCHECK_OK || missing)
+		/* one whose tables are gone comes along, for its warning */
+		if (cac_source_has_rights(cac_source_open(lfirst(lc)), !dry_run))
 			own = lappend(own, lfirst(lc));
 	}
 	check_any_source(all, own, "permission denied for the tables of every source",

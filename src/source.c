@@ -570,6 +570,32 @@ has_table_right(Oid relid, AclMode right)
 }
 
 /*
+ * Does the caller lack a right on one of a source's tables?
+ */
+static bool
+lacks_right(const Source *source, SourceTable table, bool writing)
+{
+	Oid			relid = source->relid[table];
+
+	return !has_table_right(relid, ACL_SELECT) ||
+		(writing && table != TABLE_INTERACTIONS &&
+		 !has_table_right(relid, ACL_UPDATE));
+}
+
+/*
+ * cac_source_has_rights
+ *		May the caller read and, with "writing", write the source's tables?
+ */
+bool
+cac_source_has_rights(const Source *source, bool writing)
+{
+	for (int i = TABLE_CAMPAIGNS; i <= TABLE_INTERACTIONS; i++)
+		if (source->table[i] != NULL && lacks_right(source, i, writing))
+			return false;
+	return true;
+}
+
+/*
  * cac_source_check_rights
  *		Refuse (42501) a caller who may not read or, with "writing", write the
  *		source's tables, or from whom row-level security may hide rows.
@@ -582,20 +608,18 @@ cac_source_check_rights(const Source *source, bool writing)
 {
 	for (int i = TABLE_CAMPAIGNS; i <= TABLE_INTERACTIONS; i++)
 	{
-		Oid			relid = source->relid[i];
 		bool		to_write = writing && i != TABLE_INTERACTIONS;
 
-		if (!OidIsValid(relid))
+		if (source->table[i] == NULL)
 			continue;
-		if (!has_table_right(relid, ACL_SELECT) ||
-			(to_write && !has_table_right(relid, ACL_UPDATE)))
+		if (lacks_right(source, i, writing))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("permission denied for table %s of source \"%s\"",
 							source->table[i], source->name),
 					 errhint("Grant %s on it, or let the worker or CALL campaign_run_sweeps() act as its owner.",
 							 to_write ? "SELECT and UPDATE" : "SELECT")));
-		if (check_enable_rls(relid, InvalidOid, true) == RLS_ENABLED)
+		if (check_enable_rls(source->relid[i], InvalidOid, true) == RLS_ENABLED)
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("query would be affected by row-level security policy for table %s of source \"%s\"",

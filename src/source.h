@@ -121,6 +121,7 @@ extern char *cac_source_choose(const char *name);
 extern List *cac_source_list(bool only_own);
 extern bool cac_source_acts(const Source *source);
 extern void cac_source_check(const Source *source);
+extern bool cac_source_has_rights(const Source *source, bool writing);
 extern void cac_source_check_rights(const Source *source, bool writing);
 extern void cac_source_set_fault(Source *source, int code, char *fault,
 								 const char *hint);

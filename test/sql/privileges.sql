@@ -136,8 +136,15 @@ SELECT campaign_check_timeout(as_of => '2030-01-01Z');
 SELECT campaign_check_sending('anna', '2024-01-01 01:00Z', dry_run => true);
 SET ROLE regress_cac_half;
 SELECT state($$SELECT campaign_check_timeout('anna', '2030-01-01Z')$$);
+SELECT state($$SELECT campaign_check_timeout(as_of => '2030-01-01Z')$$);
+RESET ROLE;
+-- and does not keep a role from its own source
+GRANT USAGE ON SCHEMA anna TO regress_cac_bert;
+GRANT SELECT, UPDATE ON anna.campaigns TO regress_cac_bert;
+SET ROLE regress_cac_bert;
 SELECT campaign_check_timeout(as_of => '2030-01-01Z');
 RESET ROLE;
+REVOKE ALL ON anna.campaigns FROM regress_cac_bert;
 SELECT right(id::text, 1), status FROM anna.campaigns ORDER BY 1;
 SELECT * FROM campaign_retry;
 SELECT count(*) FROM campaign_event WHERE id > :last AND source = 'anna';
