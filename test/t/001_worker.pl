@@ -18,22 +18,35 @@ use Test::More;
 my $node = preloaded_node('main');
 $node->start;
 
-# A database created after the start, while nobody waits for it.
+# An idle database, when there is no other that waits for its worker to leave.
 
+create_source($node, 'idle');
+eventually($node, 'idle', 'SELECT count(*) = 4 FROM campaign_sweep_run WHERE finished_at IS NOT NULL',
+	'a new source has each of its sweeps run');
+eventually($node, 'idle', "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'idle' AND pid <> pg_backend_pid()",
+	'then the database has no connection of ours');
+is($node->safe_psql('idle', "SELECT count(*) FROM campaign_worker WHERE database = 'idle'"), '0',
+	'nor a slot');
+is($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE datname = 'postgres' AND backend_type LIKE 'campaign%'"),
+	'0', 'nor has one without the extension');
+
+# A campaign in a database created after the start.
+
+my $before = log_end($node);
 create_source($node, 'shop');
 every_second($node, 'shop', 'public', 'sending');
-my $campaign = add_campaign($node, 'shop', 'complete', contacts => 3);
 my $awaiting = add_campaign($node, 'shop', 'awaiting');
+my $campaign = add_campaign($node, 'shop', 'complete', contacts => 3);
 eventually($node, 'shop', "SELECT status = 'completed' FROM campaigns WHERE id = '$campaign'",
 	'a complete campaign is closed in a database created after the start');
 is(events_of($node, 'shop', $campaign), 'closed', 'with exactly one event');
 is($node->safe_psql('shop', "SELECT completed_at = at AND sent_count = 6 AND read_count = 3
 	FROM campaigns AS c, campaign_event AS e WHERE c.id = '$campaign' AND e.campaign_id = c.id::text"),
 	't', 'with completed_at and its statistics');
-like(log_since($node, 0),
+like(log_since($node, $before),
 	qr/LOG:  campaign_autoclose: .*source "public": campaign $campaign closed as "completed" \(every contact's cycle has ended\): 6 sent, 0 delivered, 3 read, 0 failed, 0 no_interaction, 0 interactions/,
 	'the log has the campaign with its statistics');
-like(log_since($node, 0),
+like(log_since($node, $before),
 	qr/LOG:  campaign_autoclose: .*source "public": sweep "sending": 2 campaigns checked, \d updated, 1 closed, 0 asked to resume, 0 skipped; \d+ messages checked, 0 marked/,
 	'the log has the counts of the sweep');
 unlike(log_since($node, 0), qr/campaign_autoclose.*\n.*STATEMENT/, 'the log has no statement of ours');
@@ -115,22 +128,10 @@ $holder->quit;
 eventually($node, 'shop', "SELECT status = 'completed' FROM tenant.campaigns WHERE id = '$campaign'",
 	'the worker goes on when it can');
 
-# An idle database.
-
-create_source($node, 'idle');
-eventually($node, 'idle', 'SELECT count(*) = 4 FROM campaign_sweep_run WHERE finished_at IS NOT NULL',
-	'a new source has each of its sweeps run');
-eventually($node, 'idle', "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'idle' AND pid <> pg_backend_pid()",
-	'then the database has no connection of ours');
-is($node->safe_psql('idle', "SELECT count(*) FROM campaign_worker WHERE database = 'idle'"), '0',
-	'nor a slot');
-is($node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE datname = 'postgres' AND backend_type LIKE 'campaign%'"),
-	'0', 'nor has one without the extension');
-
 # The contact's name and number are logged where that is wanted, only.
 
 every_second($node, 'shop', 'public', 'sending', 'expired');
-my $before = log_end($node);
+$before = log_end($node);
 $campaign = add_campaign($node, 'shop', 'expired');
 eventually($node, 'shop', "SELECT status = 'completed' FROM campaigns WHERE id = '$campaign'",
 	'a campaign whose contact was silent is closed');

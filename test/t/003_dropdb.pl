@@ -1,5 +1,6 @@
 # DROP DATABASE, ALTER DATABASE ... RENAME and CREATE DATABASE ... TEMPLATE
-# succeed while a worker is in the middle of a sweep there.
+# succeed while a worker is in the middle of a sweep there; so does what takes
+# the tables away from under it.
 #
 # psql alone cannot show it: each of them needs a database with a worker in it.
 
@@ -35,21 +36,23 @@ WITH campaign AS (
 INSERT INTO messages (campaign_id, status) SELECT id, 'failed' FROM campaign;
 END
 
-# Runs a statement once the worker has closed one more campaign of the sweep.
+# Runs a statement, elsewhere or in the database, once the worker has closed
+# campaigns of its sweep.
 sub in_mid_sweep
 {
-	my ($db, $statement) = @_;
-	my ($left, $started, $status, $stderr);
+	my ($db, $statement, $where) = @_;
+	my ($started, $status, $stderr);
 	my $log = log_end($node);
 
 	eventually($node, $db, "SELECT campaigns_done BETWEEN 1 AND campaigns_total - 50
 		FROM campaign_worker WHERE database = '$db' AND sweep = 'sending' AND state = 'running'",
 		"a worker is in mid-sweep: $statement");
 	$started = time;
-	($status, undef, $stderr) = $node->psql('postgres', $statement);
+	($status, undef, $stderr) = $node->psql($where // 'postgres', $statement);
 	note sprintf '%.3f s', time - $started;
 	is("$status$stderr", '0', 'the statement succeeds');
-	unlike(log_since($node, $log), qr/FATAL|exited with exit code/, 'no worker fails for it');
+	unlike(log_since($node, $log), qr/FATAL|exited with exit code/, 'no worker fails for it')
+	  unless defined $where;
 	return;
 }
 
@@ -78,12 +81,24 @@ work_goes_on('shop');
 in_mid_sweep('shop', 'ALTER DATABASE shop RENAME TO store');
 work_goes_on('store');
 
+in_mid_sweep('store', 'REINDEX TABLE campaigns', 'store');
+work_goes_on('store');
+
 in_mid_sweep('store', 'DROP DATABASE store');
 is($node->safe_psql('postgres', "SELECT count(*) FROM pg_database WHERE datname = 'store'"), '0',
 	'the database is gone');
 is($node->safe_psql('copy', "SELECT count(*) FROM campaign_worker WHERE process = 'worker' AND database IS NULL AND state <> 'exited'"),
 	'0', 'and so is its worker');
 is(open_campaigns('copy'), $copied, 'nothing happened in the copy');
+
+# A copy that is at work, whose extension goes.
+
+$node->safe_psql('postgres', 'CREATE DATABASE other TEMPLATE copy');
+$node->safe_psql('other', "SELECT FROM campaign_alter('public', 'mode', 'active')");
+in_mid_sweep('other', 'DROP EXTENSION campaign_autoclose', 'other');
+eventually($node, 'postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'other'", 'the worker leaves');
+my $left = open_campaigns('other');
+cmp_ok($left, '>', 50, 'with work left');
 
 # A campaign that has failed before, and would take for ever again.
 

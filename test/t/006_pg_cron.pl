@@ -41,7 +41,7 @@ $node->safe_psql('shop', 'CREATE EXTENSION pg_cron; SELECT FROM campaign_create_
 # Its jobs, each of its two ways of running them.  From version 1.5 it takes
 # seconds; before, nothing less than a minute, but also "when pg_cron starts".
 
-my $seconds = $node->safe_psql('shop', "SELECT extversion !~ '^1\\.[0-4]' FROM pg_extension WHERE extname = 'pg_cron'") eq 't';
+my $seconds = $node->safe_psql('shop', "SELECT extversion !~ '^1\\.[0-4]\\M' FROM pg_extension WHERE extname = 'pg_cron'") eq 't';
 $node->safe_psql('shop', 'SELECT cron.schedule(' . ($seconds ? "'1 second'" : "'\@reboot'") . ", 'CALL campaign_run_sweeps()')");
 
 for my $way ([ 'off', 'connection' ], [ 'on', 'background worker' ])
