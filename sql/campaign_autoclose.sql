@@ -221,6 +221,12 @@ AS 'MODULE_PATHNAME', 'campaign_detach'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION campaign_detach(name) IS 'forget a source with its history; its tables stay as they are';
 
+CREATE FUNCTION campaign_note_message()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'campaign_note_message'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_note_message() IS 'trigger on the messages of the source named by its argument: has the worker look at what they complete';
+
 --
 -- Work
 --
@@ -322,7 +328,10 @@ CREATE FUNCTION campaign_worker_status(
 	OUT campaigns_total bigint,
 	OUT started_at timestamptz,
 	OUT next_wake_at timestamptz,
-	OUT last_error text)
+	OUT last_error text,
+	OUT hints_waiting bigint,
+	OUT hints_dropped bigint,
+	OUT hints_served bigint)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'campaign_worker_status'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;

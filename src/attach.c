@@ -25,6 +25,7 @@
 
 #include "attach.h"
 #include "compat.h"
+#include "triggers.h"
 
 #define MAX_BATCH_SIZE		1000000
 /* Longer than anything meant, short enough for sums not to overflow. */
@@ -174,6 +175,7 @@ cac_attach(const char *name, const Oid relid[NUM_SOURCE_TABLES])
 	cac_add_datum(&arguments, TEXTARRAYOID, table_names(relid), false);
 	cac_catalog_execute(&query, &arguments);
 	arm(name);
+	cac_create_message_trigger(cac_source_open(name));
 }
 
 /*
@@ -488,8 +490,10 @@ cac_detach(const char *name)
 		CATALOG_QUERY("DELETE FROM @.campaign_retry WHERE source = $1")
 	};
 	CatalogArguments arguments = {0};
+	Source	   *source = cac_source_open(name);
 
-	check_owner(cac_source_open(name));
+	check_owner(source);
+	cac_drop_message_trigger(source);
 	cac_add_name(&arguments, name);
 	for (int i = 0; i < lengthof(queries); i++)
 		cac_catalog_execute(&queries[i], &arguments);

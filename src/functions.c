@@ -26,6 +26,7 @@
 #include "hints.h"
 #include "lifecycle.h"
 #include "schedule.h"
+#include "standard.h"
 #include "statements.h"
 
 PG_FUNCTION_INFO_V1(campaign_create_tables);
@@ -492,8 +493,11 @@ campaign_run_sweeps(PG_FUNCTION_ARGS)
 Datum
 campaign_worker_status(PG_FUNCTION_ARGS)
 {
+	HintCounters hints;
+
 	InitMaterializedSRF(fcinfo, 0);
-	cac_report_processes((ReturnSetInfo *) fcinfo->resultinfo);
+	cac_report_processes((ReturnSetInfo *) fcinfo->resultinfo,
+						 cac_hint_counters(&hints) ? &hints : NULL);
 	return (Datum) 0;
 }
 

@@ -1,125 +1,99 @@
 /*-------------------------------------------------------------------------
  *
  * hints.c
- *		Shared memory: the launcher, the worker slots, the news.
+ *		Shared memory: the tracked campaigns, and the hints to look at them.
  *
- * One chunk of fixed size, reserved at preload and initialised when the server
- * starts or restarts after a crash, under one LWLock.  Nothing here is needed
- * for a verdict: what is lost costs latency, never correctness.  Where the
+ * A table of fixed size (campaign_autoclose.tracked_campaigns), reserved at
+ * preload, lost when the server restarts, under one LWLock.  Nothing in it is
+ * needed for a verdict: what is lost costs time, never correctness.  Where the
  * library was not preloaded, every function does nothing.
  *
- * 1. The launcher's fields are written by the launcher; its latch is set by
- *	  anyone, under the lock in either mode, so that the pointer is valid.
+ * An entry is one campaign, of any source of any database, and stays while it
+ * has either of two things:
  *
- * 2. A worker slot is one visit of one database.
+ * 1. Hints: per flag, when it is due.  A second hint of a kind does not put
+ *	  off the first.  Whoever makes one due sooner than it was also sees to it
+ *	  that somebody is awake then, by cac_steer().  The entries with hints are
+ *	  listed in a dense array with all that a search for due ones reads.
  *
- *		free -> starting			launcher, cac_slot_claim()
- *		starting -> running			worker, cac_slot_attach()
- *		running <-> lingering		worker, cac_slot_set_state()
- *		running, lingering -> exited	worker, when its process exits
- *		starting -> free			launcher, cac_slot_unclaim(): never asked for
- *		any but free -> exited		launcher, cac_slot_lost(): it will never come
- *		exited -> free				launcher, cac_collect()
+ * 2. Memory: what the sweeps remember of an open campaign, such as the message
+ *	  that keeps it open.
  *
- *	  The launcher alone takes and frees slots, and gives a database only one:
- *	  so no database ever has two workers.  A slot outlives the launcher; the
- *	  next one adopts it.  Each use has a generation, and a worker that comes
- *	  too late for its own is sent away.
+ * When the table is full, a new hint takes the place of the memory that was
+ * renewed longest ago and has no hint; if there is none, the hint is dropped,
+ * and counted.  New memory takes no entry from anybody.
  *
- *	  Every field of a slot is written under the lock in exclusive mode, and
- *	  read under it in shared mode, with two exceptions: campaigns_done, atomic
- *	  because it changes with every campaign; and what a worker reads of its
- *	  own slot, when only it writes that.
- *
- * 3. News: a database where an extension or a source is new or changed.  The
- *	  wish is kept in backend memory and published when the transaction
- *	  commits.  If a worker is in that database it is told directly, by "news"
- *	  in its slot; and if it has left its work by then, its exit turns that into
- *	  "due now".  Otherwise the database's OID goes to the launcher.  Nobody
- *	  looks between the two, since one lock covers both.
+ * Since hints are put after the commit record is written, nothing here
+ * allocates, and under the lock nothing raises.  That is also why this is not
+ * a dynahash, whose size is approximate besides.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "access/xlog.h"
-#include "catalog/pg_authid.h"
-#include "commands/dbcommands.h"
-#include "mb/pg_wchar.h"
+#include "common/hashfn.h"
+#include "lib/ilist.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
+#include "port/pg_bitutils.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
-#include "utils/acl.h"
-#include "utils/builtins.h"
 #include "utils/timestamp.h"
-#include "utils/tuplestore.h"
 
-#include "compat.h"
 #include "hints.h"
 #include "settings.h"
 
-#define SHARED_NAME			"campaign_autoclose"
+#define SHARED_NAME			"campaign_autoclose hints"
 
-/* Columns of cac_report_processes(). */
-#define REPORT_COLUMNS		11
+/* The flags, as indexes of the due times. */
+#define NUM_FLAGS			2
+#define FLAG(i)				(1 << (i))	/* 0: HINT_CHECK, 1: HINT_CHANGED */
 
-typedef struct WorkerSlot
+typedef struct HintEntry
 {
-	uint32		generation;
-	SlotState	state;
-	Oid			dboid;
-	pid_t		pid;			/* 0 unless attached */
-	Latch	   *latch;			/* NULL unless attached */
-	TimestampTz started_at;		/* when it was claimed */
-	NameData	source;			/* what it is doing; empty: nothing */
-	NameData	sweep;
-	int64		campaigns_total;
-	pg_atomic_uint64 campaigns_done;
-	TimestampTz next_due;		/* when its database will need a visit */
-	bool		finished;		/* next_due is the worker's last word */
-	bool		news;			/* since its latest cycle began */
-	bool		failed;
-	char		last_error[CAC_MESSAGE_LEN];
-} WorkerSlot;
+	HintKey		key;
+	struct HintEntry *next;		/* in its bucket, or in the free list */
+	dlist_node	idle;			/* in the list of those without a hint */
+	int			pending;		/* place in the array of hints; -1: no hint */
+	bool		tracked;		/* it has memory */
+	TrackedCampaign campaign;
+} HintEntry;
 
-typedef struct SharedState
+/* The hints of one campaign. */
+typedef struct PendingHints
+{
+	Oid			dboid;
+	Oid			campaigns;
+	TimestampTz due[NUM_FLAGS]; /* DT_NOEND: no such hint */
+	HintEntry  *entry;
+} PendingHints;
+
+typedef struct SharedHints
 {
 	LWLock	   *lock;
+	int			size;			/* entries */
+	uint32		mask;			/* buckets - 1 */
 
-	pid_t		launcher_pid;	/* 0: there is none */
-	Latch	   *launcher_latch;
-	TimestampTz launcher_started_at;
-	TimestampTz launcher_next_wake;
-	char		launcher_error[CAC_MESSAGE_LEN];
-	pg_atomic_uint32 databases_waiting; /* due, and no slot free */
+	HintEntry  *free;			/* entries without hints or memory */
+	dlist_head	idle;			/* those with memory alone; latest last */
+	int			npending;
+	int64		waiting;		/* single hints */
+	pg_atomic_uint64 dropped;
+	pg_atomic_uint64 served;
 
-	NewsReport	news;
-	VisitCounters counters;
+	PendingHints *pending;		/* [size] */
+	HintEntry **buckets;		/* [mask + 1] */
+	HintEntry  *entries;		/* [size] */
+} SharedHints;
 
-	int			nslots;
-	WorkerSlot	slots[FLEXIBLE_ARRAY_MEMBER];
-} SharedState;
-
-static SharedState *shared = NULL;
-
-/* This process's own slot, if it is a worker that has attached. */
-static WorkerSlot *my_slot = NULL;
-
-/* Has the current transaction news of its database? */
-static bool news_at_commit = false;
+static SharedHints *shared = NULL;
 
 static shmem_request_hook_type previous_shmem_request_hook = NULL;
 static shmem_startup_hook_type previous_shmem_startup_hook = NULL;
 
-static void request_shared_memory(void);
-static void start_shared_memory(void);
-static void launcher_detach(int code, Datum arg);
-static void slot_detach(int code, Datum arg);
-static void news_xact_callback(XactEvent event, void *arg);
+static void request_hints(void);
+static void start_hints(void);
 
 /* ----------------------------------------------------------------
  * Set-up
@@ -127,48 +101,81 @@ static void news_xact_callback(XactEvent event, void *arg);
  */
 
 /*
- * Has the shared memory reserved.  Called once, while libraries are preloaded.
+ * Has the table reserved.  Called once, while libraries are preloaded.
  */
 void
-cac_reserve_shared_memory(void)
+cac_reserve_hints(void)
 {
 	previous_shmem_request_hook = shmem_request_hook;
-	shmem_request_hook = request_shared_memory;
+	shmem_request_hook = request_hints;
 	previous_shmem_startup_hook = shmem_startup_hook;
-	shmem_startup_hook = start_shared_memory;
+	shmem_startup_hook = start_hints;
 }
 
-/*
- * Was the library preloaded?  If not, nothing runs in the background.
- */
 bool
-cac_shared_memory_ready(void)
+cac_hints_ready(void)
 {
 	return shared != NULL;
 }
 
-static Size
-shared_memory_size(void)
+static uint32
+bucket_count(void)
 {
-	return MAXALIGN(add_size(offsetof(SharedState, slots),
-							 mul_size(cac_max_workers, sizeof(WorkerSlot))));
+	return pg_nextpower2_32(cac_tracked_campaigns);
+}
+
+static Size
+hints_size(void)
+{
+	Size		size = MAXALIGN(sizeof(SharedHints));
+
+	size = add_size(size, MAXALIGN(mul_size(cac_tracked_campaigns, sizeof(PendingHints))));
+	size = add_size(size, MAXALIGN(mul_size(bucket_count(), sizeof(HintEntry *))));
+	return add_size(size, mul_size(cac_tracked_campaigns, sizeof(HintEntry)));
 }
 
 static void
-request_shared_memory(void)
+request_hints(void)
 {
 	if (previous_shmem_request_hook)
 		previous_shmem_request_hook();
 
-	RequestAddinShmemSpace(shared_memory_size());
+	RequestAddinShmemSpace(hints_size());
 	RequestNamedLWLockTranche(SHARED_NAME, 1);
+}
+
+static void
+initialise_hints(void)
+{
+	char	   *place = (char *) shared + MAXALIGN(sizeof(SharedHints));
+	int			i;
+
+	memset(shared, 0, hints_size());
+	shared->lock = &GetNamedLWLockTranche(SHARED_NAME)->lock;
+	shared->size = cac_tracked_campaigns;
+	shared->mask = bucket_count() - 1;
+	dlist_init(&shared->idle);
+	pg_atomic_init_u64(&shared->dropped, 0);
+	pg_atomic_init_u64(&shared->served, 0);
+
+	shared->pending = (PendingHints *) place;
+	place += MAXALIGN(shared->size * sizeof(PendingHints));
+	shared->buckets = (HintEntry **) place;
+	place += MAXALIGN(bucket_count() * sizeof(HintEntry *));
+	shared->entries = (HintEntry *) place;
+	for (i = shared->size - 1; i >= 0; i--)
+	{
+		shared->entries[i].pending = -1;
+		shared->entries[i].next = shared->free;
+		shared->free = &shared->entries[i];
+	}
 }
 
 /*
  * Also called by the postmaster after a crash, on memory that is new again.
  */
 static void
-start_shared_memory(void)
+start_hints(void)
 {
 	bool		found;
 
@@ -176,514 +183,585 @@ start_shared_memory(void)
 		previous_shmem_startup_hook();
 
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	shared = ShmemInitStruct(SHARED_NAME, shared_memory_size(), &found);
+	shared = ShmemInitStruct(SHARED_NAME, hints_size(), &found);
 	if (!found)
-	{
-		int			i;
-
-		memset(shared, 0, shared_memory_size());
-		shared->lock = &GetNamedLWLockTranche(SHARED_NAME)->lock;
-		pg_atomic_init_u32(&shared->databases_waiting, 0);
-		shared->nslots = cac_max_workers;
-		for (i = 0; i < shared->nslots; i++)
-			pg_atomic_init_u64(&shared->slots[i].campaigns_done, 0);
-	}
+		initialise_hints();
 	LWLockRelease(AddinShmemInitLock);
 }
 
-/*
- * Copies a message to its place in shared memory, whole characters only.  The
- * caller holds the lock, so this must not raise.
+/* ----------------------------------------------------------------
+ * Entries.  The caller holds the lock, and to change any, in exclusive mode.
+ * ----------------------------------------------------------------
  */
-static void
-store_message(char *place, const char *message)
-{
-	int			len = strlen(message);
 
-	if (len >= CAC_MESSAGE_LEN)
-		len = pg_mbcliplen(message, len, CAC_MESSAGE_LEN - 1);
-	memcpy(place, message, len);
-	place[len] = '\0';
+static HintEntry **
+bucket_of(const HintKey *key)
+{
+	uint32		hash = hash_bytes((const unsigned char *) key, sizeof(HintKey));
+
+	return &shared->buckets[hash & shared->mask];
+}
+
+static HintEntry *
+find_entry(const HintKey *key)
+{
+	HintEntry  *entry = *bucket_of(key);
+
+	while (entry != NULL && memcmp(&entry->key, key, sizeof(HintKey)) != 0)
+		entry = entry->next;
+	return entry;
+}
+
+static void
+free_entry(HintEntry *entry)
+{
+	HintEntry **place = bucket_of(&entry->key);
+
+	Assert(entry->pending < 0 && !entry->tracked);
+	while (*place != entry)
+		place = &(*place)->next;
+	*place = entry->next;
+	entry->next = shared->free;
+	shared->free = entry;
+}
+
+static void
+drop_memory(HintEntry *entry)
+{
+	if (!entry->tracked)
+		return;
+	entry->tracked = false;
+	if (entry->pending < 0)
+	{
+		dlist_delete(&entry->idle);
+		free_entry(entry);
+	}
 }
 
 /*
- * The caller holds the lock, in either mode.
+ * The entry of that campaign, perhaps a new one, which the caller must at once
+ * give a hint or memory.  NULL if the table is full.
+ */
+static HintEntry *
+get_entry(const HintKey *key, bool evict)
+{
+	HintEntry  *entry = find_entry(key);
+	HintEntry **bucket;
+
+	if (entry != NULL)
+		return entry;
+	if (shared->free == NULL && evict && !dlist_is_empty(&shared->idle))
+		drop_memory(dlist_container(HintEntry, idle, dlist_head_node(&shared->idle)));
+	entry = shared->free;
+	if (entry == NULL)
+		return NULL;
+
+	shared->free = entry->next;
+	bucket = bucket_of(key);
+	entry->key = *key;
+	entry->next = *bucket;
+	*bucket = entry;
+	return entry;
+}
+
+/*
+ * Takes away the hints of an entry, and the entry if it has nothing else.
  */
 static void
-wake_launcher(void)
+drop_hints(HintEntry *entry)
 {
-	if (shared->launcher_latch != NULL)
-		SetLatch(shared->launcher_latch);
+	PendingHints *hints;
+	int			i;
+
+	if (entry->pending < 0)
+		return;
+	hints = &shared->pending[entry->pending];
+	for (i = 0; i < NUM_FLAGS; i++)
+		shared->waiting -= hints->due[i] != DT_NOEND;
+
+	/* the last one moves to its place */
+	*hints = shared->pending[--shared->npending];
+	hints->entry->pending = entry->pending;
+	entry->pending = -1;
+	if (entry->tracked)
+		dlist_push_tail(&shared->idle, &entry->idle);
+	else
+		free_entry(entry);
+}
+
+/*
+ * Takes away whatever an entry has, and the entry.
+ */
+static void
+drop_entry(HintEntry *entry)
+{
+	if (entry->pending >= 0)
+	{
+		entry->tracked = false;
+		drop_hints(entry);
+	}
+	else
+		drop_memory(entry);
 }
 
 /* ----------------------------------------------------------------
- * News
+ * Hints
  * ----------------------------------------------------------------
  */
 
 /*
- * Notes that this database has something that a worker should look at, to be
- * made known when the current transaction commits, and forgotten if it aborts.
- * What a subtransaction noted stands even if that is rolled back: a visit for
- * nothing costs milliseconds.
+ * Puts hints with these due times (DT_NOEND: not that one).  An earlier one
+ * stays.  Returns the earliest of those that were put, DT_NOEND if none was.
+ * The caller holds the lock in exclusive mode.
+ */
+static TimestampTz
+put_hints(const HintKey *key, const TimestampTz due[NUM_FLAGS])
+{
+	HintEntry  *entry = get_entry(key, true);
+	PendingHints *hints;
+	TimestampTz earliest = DT_NOEND;
+	int			i;
+
+	if (entry == NULL)
+	{
+		for (i = 0; i < NUM_FLAGS; i++)
+		{
+			if (due[i] != DT_NOEND)
+				pg_atomic_fetch_add_u64(&shared->dropped, 1);
+		}
+		return DT_NOEND;
+	}
+
+	if (entry->pending < 0)
+	{
+		if (entry->tracked)
+			dlist_delete(&entry->idle);
+		entry->pending = shared->npending++;
+		hints = &shared->pending[entry->pending];
+		hints->dboid = key->dboid;
+		hints->campaigns = key->campaigns;
+		hints->entry = entry;
+		for (i = 0; i < NUM_FLAGS; i++)
+			hints->due[i] = DT_NOEND;
+	}
+
+	hints = &shared->pending[entry->pending];
+	for (i = 0; i < NUM_FLAGS; i++)
+	{
+		if (due[i] >= hints->due[i])
+			continue;
+		shared->waiting += hints->due[i] == DT_NOEND;
+		hints->due[i] = due[i];
+		earliest = Min(earliest, due[i]);
+	}
+	return earliest;
+}
+
+/*
+ * Puts a hint (back), due at that moment.
  */
 void
-cac_announce_news(void)
+cac_hint_put(const HintKey *key, int flags, TimestampTz due)
 {
-	static bool registered = false;
+	TimestampTz dues[NUM_FLAGS];
+	TimestampTz earliest;
+	int			i;
+
+	if (shared == NULL || flags == 0)
+		return;
+	for (i = 0; i < NUM_FLAGS; i++)
+		dues[i] = (flags & FLAG(i)) ? due : DT_NOEND;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	earliest = put_hints(key, dues);
+	LWLockRelease(shared->lock);
+
+	if (earliest != DT_NOEND)
+		cac_steer(key->dboid, earliest);
+}
+
+/*
+ * When the hints of a note fall due.  A change of the statistics that waits
+ * already needs no second hint.
+ */
+static void
+note_dues(const HintNote *note, TimestampTz committed_at, TimestampTz due[NUM_FLAGS])
+{
+	due[0] = (note->flags & HINT_CHECK) ? committed_at + note->check_delay : DT_NOEND;
+	due[1] = (note->flags & HINT_CHANGED) ? committed_at + HINT_CHANGED_DELAY : DT_NOEND;
+}
+
+/*
+ * Would the note change nothing?  So it is with most, where messages change all
+ * the time; and a shared lock is enough to know.
+ */
+static bool
+note_waits_already(const HintNote *note, TimestampTz committed_at)
+{
+	HintEntry  *entry = find_entry(&note->key);
+	TimestampTz due[NUM_FLAGS];
+	int			i;
+
+	if (entry == NULL || entry->pending < 0)
+		return false;
+	note_dues(note, committed_at, due);
+	for (i = 0; i < NUM_FLAGS; i++)
+	{
+		if (due[i] < shared->pending[entry->pending].due[i])
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Turns the notes of a transaction in this database into hints.  Called after
+ * the commit record is written: nothing here may raise.
+ */
+void
+cac_hints_publish(const HintNote *notes, int count, TimestampTz committed_at)
+{
+	TimestampTz earliest = DT_NOEND;
+	int			i;
 
 	if (shared == NULL)
 		return;
 
-	if (!registered)
-	{
-		RegisterXactCallback(news_xact_callback, NULL);
-		registered = true;
-	}
-	news_at_commit = true;
-}
-
-/*
- * Runs after the commit record is written, so nothing here may raise: no
- * memory is allocated, and an LWLock is all that is waited for.
- */
-static void
-publish_news(void)
-{
-	NewsReport *news = &shared->news;
-	int			i;
-
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->counters.news++;
-
-	for (i = 0; i < shared->nslots; i++)
-	{
-		WorkerSlot *slot = &shared->slots[i];
-
-		if (slot->dboid == MyDatabaseId &&
-			slot->state != SLOT_FREE && slot->state != SLOT_EXITED)
-		{
-			slot->news = true;
-			if (slot->latch != NULL)
-				SetLatch(slot->latch);
-			LWLockRelease(shared->lock);
-			return;
-		}
-	}
-
-	for (i = 0; i < news->count; i++)
-	{
-		if (news->dboids[i] == MyDatabaseId)
-			break;
-	}
-	if (i < CAC_MAX_NEWS)
-	{
-		news->dboids[i] = MyDatabaseId;
-		news->count = Max(news->count, i + 1);
-	}
-	else
-	{
-		news->everywhere = true;
-		shared->counters.news_overflows++;
-	}
-	wake_launcher();
+	LWLockAcquire(shared->lock, LW_SHARED);
+	for (i = 0; i < count && note_waits_already(&notes[i], committed_at); i++)
+		;
 	LWLockRelease(shared->lock);
-}
-
-/*
- * A prepared transaction is announced when it is prepared, since no callback
- * of ours runs at COMMIT PREPARED, which another session may do.
- */
-static void
-news_xact_callback(XactEvent event, void *arg)
-{
-	switch (event)
-	{
-		case XACT_EVENT_COMMIT:
-		case XACT_EVENT_PREPARE:
-			if (news_at_commit)
-				publish_news();
-			news_at_commit = false;
-			break;
-		case XACT_EVENT_ABORT:
-			news_at_commit = false;
-			break;
-		default:
-			break;
-	}
-}
-
-/* ----------------------------------------------------------------
- * The launcher's side
- * ----------------------------------------------------------------
- */
-
-/*
- * Makes the calling process known as the launcher, until it exits.
- */
-void
-cac_launcher_attach(void)
-{
-	before_shmem_exit(launcher_detach, (Datum) 0);
-
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->launcher_pid = MyProcPid;
-	shared->launcher_latch = MyLatch;
-	shared->launcher_started_at = GetCurrentTimestamp();
-	shared->launcher_next_wake = shared->launcher_started_at;
-	shared->launcher_error[0] = '\0';
-	LWLockRelease(shared->lock);
-}
-
-static void
-launcher_detach(int code, Datum arg)
-{
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->launcher_pid = 0;
-	shared->launcher_latch = NULL;
-	pg_atomic_write_u32(&shared->databases_waiting, 0);
-	LWLockRelease(shared->lock);
-}
-
-/*
- * Says when the launcher will next look by itself, and how many databases are
- * due for which there is no worker.  If there are any, workers that have
- * nothing to do make room.
- */
-void
-cac_launcher_publish(TimestampTz next_wake, int databases_waiting)
-{
-	int			i;
-
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->launcher_next_wake = next_wake;
-	pg_atomic_write_u32(&shared->databases_waiting, databases_waiting);
-	for (i = 0; databases_waiting > 0 && i < shared->nslots; i++)
-	{
-		if (shared->slots[i].state == SLOT_LINGERING)
-			SetLatch(shared->slots[i].latch);
-	}
-	LWLockRelease(shared->lock);
-}
-
-/*
- * Sets the error that the launcher shows; an empty one clears it.
- */
-void
-cac_launcher_error(const char *message)
-{
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	store_message(shared->launcher_error, message);
-	LWLockRelease(shared->lock);
-}
-
-/*
- * Takes a slot for a worker in this database.  False, and nothing is changed,
- * if no slot is free or if the database has one.
- */
-bool
-cac_slot_claim(Oid dboid, SlotClaim *claim)
-{
-	WorkerSlot *slot = NULL;
-	int			i;
-
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	for (i = 0; i < shared->nslots; i++)
-	{
-		if (shared->slots[i].state == SLOT_FREE)
-		{
-			if (slot == NULL)
-				slot = &shared->slots[i];
-		}
-		else if (shared->slots[i].dboid == dboid)
-		{
-			LWLockRelease(shared->lock);
-			return false;
-		}
-	}
-
-	if (slot != NULL)
-	{
-		slot->generation++;
-		slot->state = SLOT_STARTING;
-		slot->dboid = dboid;
-		slot->pid = 0;
-		slot->latch = NULL;
-		slot->started_at = GetCurrentTimestamp();
-		memset(&slot->source, 0, sizeof(NameData));
-		memset(&slot->sweep, 0, sizeof(NameData));
-		slot->campaigns_total = 0;
-		pg_atomic_write_u64(&slot->campaigns_done, 0);
-		slot->next_due = DT_NOBEGIN;
-		slot->finished = false;
-		slot->news = false;
-		slot->failed = false;
-		slot->last_error[0] = '\0';
-
-		claim->index = slot - shared->slots;
-		claim->generation = slot->generation;
-	}
-	LWLockRelease(shared->lock);
-	return slot != NULL;
-}
-
-/*
- * Gives back a slot for which no worker could be had after all.  News that it
- * was given meanwhile are not lost: its database is due as it was.
- */
-void
-cac_slot_unclaim(const SlotClaim *claim)
-{
-	WorkerSlot *slot = &shared->slots[claim->index];
-
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	Assert(slot->generation == claim->generation);
-	Assert(slot->state == SLOT_STARTING);
-	slot->state = SLOT_FREE;
-	LWLockRelease(shared->lock);
-}
-
-/*
- * Says that the worker of this claim is gone without having said so, or will
- * not be let in any more.  Nothing happens if it has said so after all.
- */
-void
-cac_slot_lost(const SlotClaim *claim, const char *message)
-{
-	WorkerSlot *slot = &shared->slots[claim->index];
-
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	if (slot->generation == claim->generation &&
-		slot->state != SLOT_FREE && slot->state != SLOT_EXITED)
-	{
-		slot->generation++;
-		slot->state = SLOT_EXITED;
-		slot->pid = 0;
-		slot->latch = NULL;
-		slot->failed = true;
-		store_message(slot->last_error, message);
-		wake_launcher();
-	}
-	LWLockRelease(shared->lock);
-}
-
-/*
- * Reports every slot to the array (of cac_max_workers) and the news, frees the
- * slots that have been left, and forgets the news: all at one moment, so that
- * what a worker published cannot overrule news that came after it had left.
- */
-void
-cac_collect(SlotReport *slots, NewsReport *news)
-{
-	int			i;
-
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	for (i = 0; i < shared->nslots; i++)
-	{
-		WorkerSlot *slot = &shared->slots[i];
-
-		slots[i].state = slot->state;
-		slots[i].claim.index = i;
-		slots[i].claim.generation = slot->generation;
-		slots[i].dboid = slot->dboid;
-		slots[i].started_at = slot->started_at;
-		slots[i].next_due = slot->next_due;
-		slots[i].failed = slot->failed;
-		memcpy(slots[i].last_error, slot->last_error, CAC_MESSAGE_LEN);
-
-		if (slot->state == SLOT_EXITED)
-		{
-			slot->state = SLOT_FREE;
-			shared->counters.visits++;
-			if (slot->failed)
-				shared->counters.failed_visits++;
-		}
-	}
-
-	memcpy(news, &shared->news, sizeof(NewsReport));
-	shared->news.count = 0;
-	shared->news.everywhere = false;
-	LWLockRelease(shared->lock);
-}
-
-/* ----------------------------------------------------------------
- * The worker's side
- * ----------------------------------------------------------------
- */
-
-/*
- * Makes the calling process the worker of this claim, until it exits, and
- * tells it its database.  False if it has come too late: it must leave.
- *
- * To be called before the process connects to its database: its exit then
- * comes after the rollback of whatever it was doing, so that the next worker
- * cannot meet this one's transaction.
- */
-bool
-cac_slot_attach(const SlotClaim *claim, Oid *dboid)
-{
-	WorkerSlot *slot;
-
-	if (shared == NULL || claim->index < 0 || claim->index >= shared->nslots)
-		return false;
-	slot = &shared->slots[claim->index];
-
-	before_shmem_exit(slot_detach, (Datum) 0);
-
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	if (slot->generation == claim->generation && slot->state == SLOT_STARTING)
-	{
-		slot->state = SLOT_RUNNING;
-		slot->pid = MyProcPid;
-		slot->latch = MyLatch;
-		*dboid = slot->dboid;
-		my_slot = slot;
-	}
-	LWLockRelease(shared->lock);
-	return my_slot != NULL;
-}
-
-/*
- * A worker that leaves without cac_slot_finish() has failed, whatever ended it.
- */
-static void
-slot_detach(int code, Datum arg)
-{
-	WorkerSlot *slot = my_slot;
-
-	if (slot == NULL)
+	if (i == count)
 		return;
-	my_slot = NULL;
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	slot->state = SLOT_EXITED;
-	slot->pid = 0;
-	slot->latch = NULL;
-	if (!slot->finished)
+	for (; i < count; i++)
 	{
-		slot->failed = true;
-		if (slot->last_error[0] == '\0')
-			store_message(slot->last_error, "worker exited early, see the server log");
+		TimestampTz due[NUM_FLAGS];
+		TimestampTz put;
+
+		note_dues(&notes[i], committed_at, due);
+		put = put_hints(&notes[i].key, due);
+		earliest = Min(earliest, put);
 	}
-	else if (slot->news)
-		slot->next_due = DT_NOBEGIN;
-	wake_launcher();
 	LWLockRelease(shared->lock);
+
+	if (earliest != DT_NOEND)
+		cac_steer(MyDatabaseId, earliest);
 }
 
 /*
- * Moves the worker between running and lingering.  When it begins to run,
- * news that it had not seen are about to be: they are forgotten.
+ * Counts hints that found no room before they came here.
  */
 void
-cac_slot_set_state(SlotState state, TimestampTz next_due)
+cac_hints_lost(int64 count)
 {
-	Assert(my_slot != NULL);
-	Assert(state == SLOT_RUNNING || state == SLOT_LINGERING);
-
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	my_slot->state = state;
-	my_slot->next_due = next_due;
-	if (state == SLOT_RUNNING)
-		my_slot->news = false;
-	LWLockRelease(shared->lock);
+	if (shared != NULL && count > 0)
+		pg_atomic_fetch_add_u64(&shared->dropped, count);
 }
 
-bool
-cac_slot_has_news(void)
+/*
+ * Takes what is due at "now" of the hints at "place"; returns the flags.  Sets
+ * *gone if there was nothing else, so that another one is at this place now.
+ */
+static int
+take_due(int place, TimestampTz now, bool *gone)
 {
-	bool		news;
+	PendingHints *hints = &shared->pending[place];
+	int			flags = 0;
+	int			i;
 
-	Assert(my_slot != NULL);
+	*gone = true;
+	for (i = 0; i < NUM_FLAGS; i++)
+	{
+		if (hints->due[i] <= now)
+		{
+			flags |= FLAG(i);
+			hints->due[i] = DT_NOEND;
+			shared->waiting--;
+		}
+		else if (hints->due[i] != DT_NOEND)
+			*gone = false;
+	}
+	if (*gone)
+		drop_hints(hints->entry);
+	return flags;
+}
+
+/*
+ * Takes up to max hints of that source which are due at "now", those to be
+ * judged first; flags[i] says what for.  Returns how many campaigns that is.
+ * What is taken is gone.
+ */
+int
+cac_hints_take(Oid dboid, Oid campaigns, TimestampTz now,
+			   HintKey *keys, int *flags, int max)
+{
+	int			taken = 0;
+	int			i;
+
+	if (shared == NULL)
+		return 0;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	for (i = 0; i < NUM_FLAGS; i++)
+	{
+		int			place = 0;
+
+		while (place < shared->npending && taken < max)
+		{
+			const PendingHints *hints = &shared->pending[place];
+			bool		gone = false;
+
+			if (hints->due[i] <= now && hints->dboid == dboid &&
+				hints->campaigns == campaigns)
+			{
+				keys[taken] = hints->entry->key;
+				flags[taken++] = take_due(place, now, &gone);
+			}
+			if (!gone)
+				place++;
+		}
+	}
+	LWLockRelease(shared->lock);
+	return taken;
+}
+
+/*
+ * Counts single hints that have been acted on.
+ */
+void
+cac_hints_served(int64 count)
+{
+	if (shared != NULL && count > 0)
+		pg_atomic_fetch_add_u64(&shared->served, count);
+}
+
+static TimestampTz
+earliest_due(const PendingHints *hints)
+{
+	TimestampTz earliest = DT_NOEND;
+	int			i;
+
+	for (i = 0; i < NUM_FLAGS; i++)
+		earliest = Min(earliest, hints->due[i]);
+	return earliest;
+}
+
+/*
+ * When the next hint of that database falls due; DT_NOEND: there is none.
+ */
+TimestampTz
+cac_hints_next(Oid dboid)
+{
+	TimestampTz next = DT_NOEND;
+	int			i;
+
+	if (shared == NULL)
+		return DT_NOEND;
 
 	LWLockAcquire(shared->lock, LW_SHARED);
-	news = my_slot->news;
+	for (i = 0; i < shared->npending; i++)
+	{
+		if (shared->pending[i].dboid == dboid)
+		{
+			TimestampTz due = earliest_due(&shared->pending[i]);
+
+			next = Min(next, due);
+		}
+	}
 	LWLockRelease(shared->lock);
-	return news;
+	return next;
 }
 
 /*
- * The worker's last word: when its database will need the next visit.  The
- * caller then exits; only then is the slot given up.
+ * Shows the databases that have hints, each perhaps several times, to a
+ * function, which is called under the lock and must not raise.
  */
 void
-cac_slot_finish(TimestampTz next_due)
+cac_hints_survey(void (*see) (Oid dboid, TimestampTz due))
 {
-	Assert(my_slot != NULL);
+	int			i;
 
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	my_slot->next_due = next_due;
-	my_slot->finished = true;
+	if (shared == NULL)
+		return;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	for (i = 0; i < shared->npending; i++)
+	{
+		TimestampTz due = earliest_due(&shared->pending[i]);
+
+		/* neighbours are often of one database */
+		while (i + 1 < shared->npending &&
+			   shared->pending[i + 1].dboid == shared->pending[i].dboid)
+		{
+			TimestampTz next = earliest_due(&shared->pending[++i]);
+
+			due = Min(due, next);
+		}
+		see(shared->pending[i].dboid, due);
+	}
 	LWLockRelease(shared->lock);
 }
 
 /*
- * Is a database due for which there is no worker?
+ * The clock has stepped back, so that nobody knows any more when the hints
+ * should fall due: now.
  */
-bool
-cac_databases_waiting(void)
+void
+cac_hints_clock_stepped(TimestampTz now)
 {
-	return shared != NULL && pg_atomic_read_u32(&shared->databases_waiting) > 0;
+	int			i;
+	int			j;
+
+	if (shared == NULL)
+		return;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	for (i = 0; i < shared->npending; i++)
+	{
+		for (j = 0; j < NUM_FLAGS; j++)
+		{
+			if (shared->pending[i].due[j] != DT_NOEND)
+				shared->pending[i].due[j] = Min(shared->pending[i].due[j], now);
+		}
+	}
+	LWLockRelease(shared->lock);
 }
 
 /* ----------------------------------------------------------------
- * Progress: what a worker is doing.  In any other process, nothing happens.
+ * Memory
  * ----------------------------------------------------------------
  */
 
 /*
- * A sweep of a source begins, with so many campaigns to look at.
+ * What is remembered of a campaign; false if nothing is.
+ */
+bool
+cac_hint_recall(const HintKey *key, TrackedCampaign *campaign)
+{
+	HintEntry  *entry;
+	bool		tracked;
+
+	if (shared == NULL)
+		return false;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	entry = find_entry(key);
+	tracked = entry != NULL && entry->tracked;
+	if (tracked)
+		*campaign = entry->campaign;
+	LWLockRelease(shared->lock);
+	return tracked;
+}
+
+/*
+ * Remembers that of a campaign.  False if there is no room.
+ */
+bool
+cac_hint_track(const HintKey *key, const TrackedCampaign *campaign)
+{
+	HintEntry  *entry;
+
+	if (shared == NULL)
+		return false;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	entry = get_entry(key, false);
+	if (entry != NULL)
+	{
+		if (entry->tracked && entry->pending < 0)
+			dlist_delete(&entry->idle);
+		entry->tracked = true;
+		entry->campaign = *campaign;
+		if (entry->pending < 0)
+			dlist_push_tail(&shared->idle, &entry->idle);
+	}
+	LWLockRelease(shared->lock);
+	return entry != NULL;
+}
+
+/*
+ * The campaign is not open any more: forgets it, and drops its hints.
  */
 void
-cac_progress_begin(const char *source, const char *sweep, int64 total)
+cac_hint_forget(const HintKey *key)
 {
-	if (my_slot == NULL)
+	HintEntry  *entry;
+
+	if (shared == NULL)
 		return;
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	strlcpy(NameStr(my_slot->source), source, NAMEDATALEN);
-	strlcpy(NameStr(my_slot->sweep), sweep, NAMEDATALEN);
-	my_slot->campaigns_total = total;
-	pg_atomic_write_u64(&my_slot->campaigns_done, 0);
+	entry = find_entry(key);
+	if (entry != NULL)
+		drop_entry(entry);
 	LWLockRelease(shared->lock);
 }
 
 /*
- * So many of them have been looked at, all told.
+ * Forgets those campaigns of a source that are remembered and that keep(key,
+ * arg) does not want.  Their hints stay, as a closed campaign may have some.
+ * keep() is called without the lock, and may raise.
  */
 void
-cac_progress_done(int64 done)
+cac_hints_prune(Oid dboid, Oid campaigns,
+				bool (*keep) (const HintKey *key, void *arg), void *arg)
 {
-	if (my_slot != NULL)
-		pg_atomic_write_u64(&my_slot->campaigns_done, (uint64) done);
-}
+	HintKey    *keys;
+	int			nkeys = 0;
+	int			i;
 
-void
-cac_progress_end(void)
-{
-	if (my_slot == NULL)
+	if (shared == NULL)
 		return;
+	keys = palloc(shared->size * sizeof(HintKey));
 
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	NameStr(my_slot->source)[0] = '\0';
-	NameStr(my_slot->sweep)[0] = '\0';
-	my_slot->campaigns_total = 0;
-	pg_atomic_write_u64(&my_slot->campaigns_done, 0);
+	LWLockAcquire(shared->lock, LW_SHARED);
+	for (i = 0; i < shared->size; i++)
+	{
+		const HintEntry *entry = &shared->entries[i];
+
+		if (entry->tracked && entry->key.dboid == dboid &&
+			entry->key.campaigns == campaigns)
+			keys[nkeys++] = entry->key;
+	}
 	LWLockRelease(shared->lock);
+
+	for (i = 0; i < nkeys; i++)
+	{
+		HintEntry  *entry;
+
+		if (keep(&keys[i], arg))
+			continue;
+		LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+		entry = find_entry(&keys[i]);
+		if (entry != NULL)
+			drop_memory(entry);
+		LWLockRelease(shared->lock);
+	}
+	pfree(keys);
 }
 
 /*
- * Something went wrong.  The visit may go on all the same; the message stays
- * until its end, or the next one, and says why the visit failed if it did.
+ * Drops the hints and the memory of campaigns that nobody will look at any
+ * more, as unwanted(key, arg) says, which is called under the lock and must
+ * not raise.
  */
 void
-cac_progress_error(const char *message)
+cac_hints_drop(bool (*unwanted) (const HintKey *key, void *arg), void *arg)
 {
-	if (my_slot == NULL)
+	int			i;
+
+	if (shared == NULL)
 		return;
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	store_message(my_slot->last_error, message);
+	for (i = 0; i < shared->size; i++)
+	{
+		HintEntry  *entry = &shared->entries[i];
+
+		if ((entry->tracked || entry->pending >= 0) && unwanted(&entry->key, arg))
+			drop_entry(entry);
+	}
 	LWLockRelease(shared->lock);
 }
 
@@ -696,153 +774,15 @@ cac_progress_error(const char *message)
  * Reads the counters.  False, and nothing is changed, where there are none.
  */
 bool
-cac_read_counters(VisitCounters *counters)
+cac_hint_counters(HintCounters *counters)
 {
 	if (shared == NULL)
 		return false;
 
 	LWLockAcquire(shared->lock, LW_SHARED);
-	*counters = shared->counters;
+	counters->waiting = shared->waiting;
 	LWLockRelease(shared->lock);
+	counters->dropped = pg_atomic_read_u64(&shared->dropped);
+	counters->served = pg_atomic_read_u64(&shared->served);
 	return true;
-}
-
-/*
- * A text from shared memory may be another database's, in its encoding.  What
- * is not valid in ours loses whatever is not ASCII: better than a row that a
- * client cannot read.
- */
-static Datum
-shared_text(char *string)
-{
-	char	   *c;
-
-	if (!pg_verifymbstr(string, strlen(string), true))
-	{
-		for (c = string; *c != '\0'; c++)
-		{
-			if (IS_HIGHBIT_SET(*c))
-				*c = '?';
-		}
-	}
-	return CStringGetTextDatum(string);
-}
-
-static const char *
-launcher_state(pid_t pid)
-{
-	if (shared == NULL)
-		return "not preloaded: no worker will run";
-	if (RecoveryInProgress())
-		return "standby";
-	if (!cac_enabled)
-		return "disabled";
-	return pid != 0 ? "running" : "not running";
-}
-
-/*
- * One row for the launcher.  "copy" is a copy of the shared state, NULL where
- * there is none.
- */
-static void
-report_launcher(ReturnSetInfo *rsinfo, SharedState *copy, bool privileged)
-{
-	Datum		values[REPORT_COLUMNS];
-	bool		nulls[REPORT_COLUMNS];
-	pid_t		pid = copy ? copy->launcher_pid : 0;
-
-	memset(nulls, true, sizeof(nulls));
-	values[0] = CStringGetTextDatum("launcher");
-	values[3] = CStringGetTextDatum(launcher_state(pid));
-	nulls[0] = nulls[3] = false;
-	if (pid != 0)
-	{
-		values[1] = Int32GetDatum((int32) pid);
-		values[8] = TimestampTzGetDatum(copy->launcher_started_at);
-		values[9] = TimestampTzGetDatum(copy->launcher_next_wake);
-		nulls[1] = nulls[8] = nulls[9] = false;
-	}
-	if (privileged && copy && copy->launcher_error[0] != '\0')
-	{
-		values[10] = shared_text(copy->launcher_error);
-		nulls[10] = false;
-	}
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-}
-
-/*
- * One row for one slot in use, given as a copy.
- */
-static void
-report_worker(ReturnSetInfo *rsinfo, WorkerSlot *slot, bool privileged)
-{
-	static const char *const state_names[] = {"free", "starting", "running", "lingering", "exited"};
-	Datum		values[REPORT_COLUMNS];
-	bool		nulls[REPORT_COLUMNS];
-	char	   *datname = get_database_name(slot->dboid);
-	bool		sweeping = NameStr(slot->sweep)[0] != '\0';
-
-	memset(nulls, false, sizeof(nulls));
-	values[0] = CStringGetTextDatum("worker");
-	values[1] = Int32GetDatum((int32) slot->pid);
-	nulls[1] = slot->pid == 0;
-	nulls[2] = datname == NULL;
-	if (datname != NULL)
-		values[2] = CStringGetTextDatum(datname);
-	values[3] = CStringGetTextDatum(state_names[slot->state]);
-	nulls[4] = nulls[5] = !privileged || !sweeping;
-	if (!nulls[4])
-	{
-		values[4] = shared_text(NameStr(slot->source));
-		values[5] = shared_text(NameStr(slot->sweep));
-	}
-	values[6] = Int64GetDatum((int64) pg_atomic_read_u64(&slot->campaigns_done));
-	values[7] = Int64GetDatum(slot->campaigns_total);
-	nulls[6] = nulls[7] = !sweeping;
-	values[8] = TimestampTzGetDatum(slot->started_at);
-	/* while it runs, nobody knows yet */
-	values[9] = TimestampTzGetDatum(slot->next_due);
-	nulls[9] = slot->state != SLOT_LINGERING && !slot->finished;
-	nulls[10] = !privileged || slot->last_error[0] == '\0';
-	if (!nulls[10])
-		values[10] = shared_text(slot->last_error);
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-}
-
-/*
- * The rows of the view campaign_worker, put in the tuplestore of a result that
- * the caller has prepared with InitMaterializedSRF():
- *
- *	process text, pid int, database text, state text, source text, sweep text,
- *	campaigns_done bigint, campaigns_total bigint, started_at timestamptz,
- *	next_wake_at timestamptz, last_error text
- *
- * What names a source or its contents is for members of pg_read_all_stats.
- */
-void
-cac_report_processes(ReturnSetInfo *rsinfo)
-{
-	bool		privileged = has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
-	SharedState *copy;
-	int			i;
-
-	if (shared == NULL)
-	{
-		report_launcher(rsinfo, NULL, privileged);
-		return;
-	}
-
-	/* Copied first: the rest reads catalogs, which no LWLock may wait for. */
-	copy = palloc(shared_memory_size());
-	LWLockAcquire(shared->lock, LW_SHARED);
-	memcpy(copy, shared, shared_memory_size());
-	LWLockRelease(shared->lock);
-
-	report_launcher(rsinfo, copy, privileged);
-	for (i = 0; i < copy->nslots; i++)
-	{
-		if (copy->slots[i].state != SLOT_FREE)
-			report_worker(rsinfo, &copy->slots[i], privileged);
-	}
-	pfree(copy);
 }

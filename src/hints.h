@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * hints.h
- *		Shared memory: the launcher, the worker slots, the news.
+ *		Shared memory: the tracked campaigns, and the hints to look at them.
  *
  *-------------------------------------------------------------------------
  */
@@ -9,89 +9,73 @@
 #define CAC_HINTS_H
 
 #include "datatype/timestamp.h"
-#include "nodes/execnodes.h"
 
-/* Room for a message in shared memory, bytes. */
-#define CAC_MESSAGE_LEN		256
+#include "slots.h"
 
-/* Databases whose news are told apart; beyond, all are looked at. */
-#define CAC_MAX_NEWS		64
-
-/* The life of a worker slot; hints.c says who moves it on. */
-typedef enum SlotState
+/* Names one campaign of one source of one database.  It has no padding. */
+typedef struct HintKey
 {
-	SLOT_FREE,
-	SLOT_STARTING,
-	SLOT_RUNNING,
-	SLOT_LINGERING,
-	SLOT_EXITED
-} SlotState;
-
-/* Names one use of one slot.  A slot reused has another generation. */
-typedef struct SlotClaim
-{
-	int			index;
-	uint32		generation;
-} SlotClaim;
-
-/* What the launcher learns of a slot. */
-typedef struct SlotReport
-{
-	SlotState	state;
-	SlotClaim	claim;
 	Oid			dboid;
-	TimestampTz started_at;
-	TimestampTz next_due;		/* the rest: only where state is SLOT_EXITED */
-	bool		failed;
-	char		last_error[CAC_MESSAGE_LEN];
-} SlotReport;
+	Oid			campaigns;		/* the source's campaigns table */
+	uint8		key[16];		/* uuid, or an integer as int64 in native
+								 * order, zero-padded */
+} HintKey;
 
-/* What the launcher learns of the databases that have news. */
-typedef struct NewsReport
-{
-	bool		everywhere;		/* too many to tell: look at every one */
-	int			count;
-	Oid			dboids[CAC_MAX_NEWS];
-} NewsReport;
+/* What a hint says of its campaign. */
+#define HINT_CHECK		0x01	/* may be complete, or to be reopened: judge it */
+#define HINT_CHANGED	0x02	/* its statistics have changed */
 
-/* Since the server started. */
-typedef struct VisitCounters
+/* Statistics are recounted so long after a change (microseconds). */
+#define HINT_CHANGED_DELAY	(5 * USECS_PER_SEC)
+
+#define CAC_WITNESS_LEN	64
+
+/* What is remembered of an open campaign; lost at any time, it costs time only. */
+typedef struct TrackedCampaign
 {
-	uint64		visits;			/* workers that came and went */
-	uint64		failed_visits;	/* of these, those that did not end well */
-	uint64		news;			/* announcements */
-	uint64		news_overflows; /* of these, those that found no room */
-} VisitCounters;
+	char		witness[CAC_WITNESS_LEN];	/* id, as text, of a message that
+											 * keeps it open; "": none known */
+	char		last_sent[CAC_WITNESS_LEN]; /* id of the latest message known
+											 * sent; "": none */
+	TimestampTz counted_at;		/* when it was last counted; 0: never */
+	int64		count_usec;		/* how long that took */
+	bool		nothing_pending;	/* then; and no hint has told otherwise since */
+	TimestampTz next_expiry;	/* no message but those of contacts who have
+								 * answered was sent before; 0: unknown */
+} TrackedCampaign;
+
+/* A campaign that a transaction has changed, and what that hints at. */
+typedef struct HintNote
+{
+	HintKey		key;
+	int			flags;
+	int64		check_delay;	/* the source's, microseconds */
+} HintNote;
 
 /* set-up */
-extern void cac_reserve_shared_memory(void);
-extern bool cac_shared_memory_ready(void);
+extern void cac_reserve_hints(void);
+extern bool cac_hints_ready(void);
 
-/* any backend */
-extern void cac_announce_news(void);
-extern void cac_report_processes(ReturnSetInfo *rsinfo);
-extern bool cac_read_counters(VisitCounters *counters);
+/* hints */
+extern void cac_hint_put(const HintKey *key, int flags, TimestampTz due);
+extern void cac_hints_publish(const HintNote *notes, int count, TimestampTz committed_at);
+extern void cac_hints_lost(int64 count);
+extern int	cac_hints_take(Oid dboid, Oid campaigns, TimestampTz now,
+						   HintKey *keys, int *flags, int max);
+extern void cac_hints_served(int64 count);
+extern TimestampTz cac_hints_next(Oid dboid);
+extern void cac_hints_survey(void (*see) (Oid dboid, TimestampTz due));
+extern void cac_hints_clock_stepped(TimestampTz now);
 
-/* any code that may be run by a worker */
-extern void cac_progress_begin(const char *source, const char *sweep, int64 total);
-extern void cac_progress_done(int64 done);
-extern void cac_progress_end(void);
-extern void cac_progress_error(const char *message);
+/* memory */
+extern bool cac_hint_recall(const HintKey *key, TrackedCampaign *campaign);
+extern bool cac_hint_track(const HintKey *key, const TrackedCampaign *campaign);
+extern void cac_hint_forget(const HintKey *key);
+extern void cac_hints_prune(Oid dboid, Oid campaigns,
+							bool (*keep) (const HintKey *key, void *arg), void *arg);
+extern void cac_hints_drop(bool (*unwanted) (const HintKey *key, void *arg), void *arg);
 
-/* launcher */
-extern void cac_launcher_attach(void);
-extern void cac_launcher_publish(TimestampTz next_wake, int databases_waiting);
-extern void cac_launcher_error(const char *message);
-extern bool cac_slot_claim(Oid dboid, SlotClaim *claim);
-extern void cac_slot_unclaim(const SlotClaim *claim);
-extern void cac_slot_lost(const SlotClaim *claim, const char *message);
-extern void cac_collect(SlotReport *slots, NewsReport *news);
-
-/* worker */
-extern bool cac_slot_attach(const SlotClaim *claim, Oid *dboid);
-extern void cac_slot_set_state(SlotState state, TimestampTz next_due);
-extern bool cac_slot_has_news(void);
-extern void cac_slot_finish(TimestampTz next_due);
-extern bool cac_databases_waiting(void);
+/* reports */
+extern bool cac_hint_counters(HintCounters *counters);
 
 #endif							/* CAC_HINTS_H */

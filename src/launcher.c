@@ -13,7 +13,10 @@
  *	- one never seen is due at once: a visit tells whether it has the extension;
  *	- a visit that ends well says when the next is due (DT_NOEND: when there
  *	  are news), one that fails is repeated after 1 s, doubling to 60 s;
- *	- news make a database due at once.
+ *	- news make a database due at once;
+ *	- a hint makes it due when it falls due itself.  Hints are read anew in
+ *	  each cycle, and whoever puts one that is due before the cycle's next has
+ *	  us woken, see cac_steer().
  *
  * The table is lost with the process, and every database is then seen for the
  * first time.  The slots are not: a worker that an earlier launcher started is
@@ -52,6 +55,7 @@
 #include "hints.h"
 #include "launcher.h"
 #include "settings.h"
+#include "slots.h"
 #include "worker.h"
 
 /* All in ms, but the first in seconds. */
@@ -75,6 +79,8 @@ typedef struct DatabaseEntry
 	Oid			dboid;			/* hash key */
 	NameData	datname;
 	TimestampTz due;			/* when it needs a visit; DT_NOEND: at news */
+	TimestampTz hint_due;		/* when its next hint falls due; DT_NOEND: none */
+	TimestampTz not_before;		/* when it may have a visit, hints or not */
 	bool		served;			/* it has a worker */
 	int			failures;		/* in a row */
 	uint32		scan;			/* the latest scan that saw it */
@@ -99,6 +105,9 @@ static uint32 scan_number = 0;
 static TimestampTz start_again_at = DT_NOBEGIN; /* not before this */
 static int	slot_backoff_ms = 0;	/* 0: it was not */
 static bool slot_warning_given = false;
+
+/* Is there a hint of a database that is not in the table? */
+static bool stray_hints = false;
 
 /* The database whose failed visit the launcher shows as its error, if any. */
 static Oid	error_dboid = InvalidOid;
@@ -170,11 +179,19 @@ see_database(Form_pg_database form, TimestampTz now)
 	if (!found)
 	{
 		entry->due = now;
+		entry->hint_due = DT_NOEND;
+		entry->not_before = DT_NOBEGIN;
 		entry->served = database_is_served(form->oid);
 		entry->failures = 0;
 	}
 	entry->datname = form->datname;
 	entry->scan = scan_number;
+}
+
+static bool
+is_of_no_database(const HintKey *key, void *arg)
+{
+	return hash_search(databases, &key->dboid, HASH_FIND, NULL) == NULL;
 }
 
 /*
@@ -219,12 +236,18 @@ scan_databases(TimestampTz now)
 		if (entry->dboid == error_dboid)
 			show_error(InvalidOid, "");
 		hash_search(databases, &entry->dboid, HASH_REMOVE, NULL);
+		stray_hints = true;
 	}
+
+	/* of a database that is gone, or that no worker is to serve */
+	if (stray_hints)
+		cac_hints_drop(is_of_no_database, NULL);
+	stray_hints = false;
 }
 
 /*
  * The clock has stepped back: moments that were planned by it, by us or by the
- * workers, may now be hours away.  A visit finds out.
+ * workers, may now be hours away.  A visit finds out.  So may the hints.
  */
 static void
 forget_plans(TimestampTz now)
@@ -237,9 +260,17 @@ forget_plans(TimestampTz now)
 	{
 		if (entry->due > now && entry->due != DT_NOEND)
 			entry->due = now;
+		entry->not_before = DT_NOBEGIN;
 	}
+	cac_hints_clock_stepped(now);
 	last_scan_at = 0;
 	start_again_at = DT_NOBEGIN;
+}
+
+static TimestampTz
+visit_due(const DatabaseEntry *entry)
+{
+	return Max(Min(entry->due, entry->hint_due), entry->not_before);
 }
 
 /*
@@ -253,6 +284,7 @@ longest_overdue(TimestampTz now, TimestampTz *earliest, int *ndue)
 	HASH_SEQ_STATUS status;
 	DatabaseEntry *entry;
 	DatabaseEntry *longest = NULL;
+	TimestampTz due;
 
 	*earliest = DT_NOEND;
 	*ndue = 0;
@@ -261,12 +293,13 @@ longest_overdue(TimestampTz now, TimestampTz *earliest, int *ndue)
 	{
 		if (entry->served)
 			continue;
-		if (entry->due > now)
-			*earliest = Min(*earliest, entry->due);
+		due = visit_due(entry);
+		if (due > now)
+			*earliest = Min(*earliest, due);
 		else
 		{
 			(*ndue)++;
-			if (longest == NULL || entry->due < longest->due)
+			if (longest == NULL || due < visit_due(longest))
 				longest = entry;
 		}
 	}
@@ -297,6 +330,7 @@ visit_ended(const SlotReport *visit, TimestampTz now)
 
 		backoff_ms = FIRST_BACKOFF_MS << Min(entry->failures, 10);
 		entry->due = TimestampTzPlusMilliseconds(now, Min(backoff_ms, LAST_BACKOFF_MS));
+		entry->not_before = entry->due;
 		entry->failures++;
 		last_scan_at = 0;	/* it may be gone */
 
@@ -307,9 +341,17 @@ visit_ended(const SlotReport *visit, TimestampTz now)
 	}
 
 	entry->due = Max(visit->next_due, now);
+	entry->not_before = Max(visit->not_before, now);
 	entry->failures = 0;
 	if (entry->dboid == error_dboid)
 		show_error(InvalidOid, "");
+}
+
+static void
+visit_soon(DatabaseEntry *entry, TimestampTz now)
+{
+	entry->due = Min(entry->due, now);
+	entry->not_before = Min(entry->not_before, now);
 }
 
 /*
@@ -326,7 +368,7 @@ take_news(const NewsReport *news, TimestampTz now)
 	{
 		entry = hash_search(databases, &news->dboids[i], HASH_FIND, NULL);
 		if (entry != NULL)
-			entry->due = Min(entry->due, now);
+			visit_soon(entry, now);
 		else
 			last_scan_at = 0;
 	}
@@ -335,9 +377,36 @@ take_news(const NewsReport *news, TimestampTz now)
 	{
 		hash_seq_init(&status, databases);
 		while ((entry = hash_seq_search(&status)) != NULL)
-			entry->due = Min(entry->due, now);
+			visit_soon(entry, now);
 		last_scan_at = 0;
 	}
+}
+
+static void
+see_hint(Oid dboid, TimestampTz due)
+{
+	DatabaseEntry *entry = hash_search(databases, &dboid, HASH_FIND, NULL);
+
+	if (entry == NULL)
+		stray_hints = true;
+	else
+		entry->hint_due = Min(entry->hint_due, due);
+}
+
+/*
+ * When which database's hints fall due.  A database not in the table is new,
+ * and has news, or is not for us.
+ */
+static void
+read_hints(void)
+{
+	HASH_SEQ_STATUS status;
+	DatabaseEntry *entry;
+
+	hash_seq_init(&status, databases);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		entry->hint_due = DT_NOEND;
+	cac_hints_survey(see_hint);
 }
 
 /*
@@ -388,6 +457,7 @@ collect(TimestampTz now)
 	}
 
 	take_news(&news, now);
+	read_hints();
 }
 
 /* ----------------------------------------------------------------
@@ -488,7 +558,7 @@ start_due_workers(TimestampTz now)
 		/* it would only wait for the lock, and then perhaps find it dropped */
 		if (cac_database_wanted(entry->dboid))
 		{
-			entry->due = TimestampTzPlusMilliseconds(now, WANTED_PUT_OFF_MS);
+			entry->not_before = TimestampTzPlusMilliseconds(now, WANTED_PUT_OFF_MS);
 			last_scan_at = 0;
 		}
 		else if (!start_worker(entry, now))
@@ -500,7 +570,7 @@ start_due_workers(TimestampTz now)
 	if (entry != NULL && start_again_at > now)
 		earliest = Min(earliest, start_again_at);
 	earliest = Min(earliest, TimestampTzPlusMilliseconds(now, MAX_WAIT_MS));
-	cac_launcher_publish(earliest, ndue);
+	cac_launcher_publish(earliest, true, ndue);
 	return earliest;
 }
 
@@ -547,7 +617,7 @@ run_cycle(TimestampTz now)
 		return start_due_workers(now);
 
 	next_wake = TimestampTzPlusMilliseconds(now, MAX_WAIT_MS);
-	cac_launcher_publish(next_wake, 0);
+	cac_launcher_publish(next_wake, false, 0);
 	return next_wake;
 }
 

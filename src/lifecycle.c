@@ -21,6 +21,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "portability/instr_time.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -28,6 +29,10 @@
 #include "events.h"
 #include "lifecycle.h"
 #include "memory.h"
+#include "witness.h"
+
+/* Above every 32-bit hash. */
+#define HASH_BOUND_MAX	((int64) PG_INT32_MAX + 1)
 
 /* A campaign while it is being judged. */
 typedef struct Judgement
@@ -42,6 +47,7 @@ typedef struct Judgement
 	CampaignFacts facts;
 	CampaignTally tally;
 	CampaignVerdict verdict;
+	int64		count_usec;		/* how long the last tally took */
 	int64		failed;			/* pending messages that were failed */
 } Judgement;
 
@@ -175,10 +181,17 @@ count_and_decide(Judgement *j, VerdictPhase phase)
 	bool		look_for_due = phase == PHASE_PLAN &&
 		(sweep == SWEEP_EXPIRED || sweep == SWEEP_TIMEOUT);
 
+	instr_time	before;
+	instr_time	after;
+
 	memset(&j->tally, 0, sizeof(j->tally));
+	INSTR_TIME_SET_CURRENT(before);
 	cac_read_tally(j->source, j->key,
 				   look_for_due ? expiry_cutoff(j) : DT_NOBEGIN,
 				   j->facts.start, &j->tally);
+	INSTR_TIME_SET_CURRENT(after);
+	INSTR_TIME_SUBTRACT(after, before);
+	j->count_usec = INSTR_TIME_GET_MICROSEC(after);
 	j->verdict = cac_judge(sweep, phase, &j->facts, &j->tally,
 						   j->request->as_of);
 }
@@ -402,40 +415,77 @@ act_on_campaign(Judgement *j)
 }
 
 /*
- * Mark and fail what the plan found due.  False where a batch was filled, so
- * that more may be left to mark.
+ * The bound below which the hashes, of all 32-bit integers, of a pass are.
+ */
+static int64
+hash_bound(int pass)
+{
+	int64		share = (INT64CONST(1) << 32) / MARKING_PASSES;
+
+	if (pass == MARKING_PASSES - 1)
+		return HASH_BOUND_MAX;
+	return PG_INT32_MIN + share * (pass + 1);
+}
+
+/*
+ * Mark what the plan found due: a batch of it where it is much, or the share
+ * of a pass.  False where there is more to come.
+ */
+static bool
+mark_due(Judgement *j)
+{
+	const JudgeRequest *request = j->request;
+	JudgeOutcome *outcome = j->outcome;
+	MarkRequest mark = {0};
+	int64		marked;
+	char	   *resume;
+	bool		in_passes;
+
+	mark.cutoff = expiry_cutoff(j);
+	mark.start = j->facts.start;
+	mark.as_of = request->as_of;
+	mark.message = cac_interaction_message(j->source, &j->facts.policy);
+	in_passes = request->pass > 0 ||
+		(request->in_passes && j->source->plain && j->verdict.mark >= MARKING_PASSES_FROM);
+	mark.hash_below = in_passes ? hash_bound(request->pass) : HASH_BOUND_MAX;
+	mark.free = in_passes && request->pass < MARKING_PASSES - 1;
+	if (request->batch_size > 0 && j->verdict.mark > request->batch_size)
+	{
+		mark.limit = request->batch_size;
+		if (request->resume != NULL && request->resume[0] != '\0')
+			mark.resume = request->resume;
+	}
+	marked = cac_mark_expired(j->source, j->key, &mark, &resume);
+	outcome->messages_marked += marked;
+	if (marked > 0)
+		record_expired(j, marked);
+	if (mark.limit == 0)
+	{
+		outcome->next_pass = mark.free;
+		return !outcome->next_pass;
+	}
+	if (marked < mark.limit)
+		return true;
+	outcome->more = true;
+	if (resume != NULL && strlen(resume) < sizeof(outcome->resume))
+		strcpy(outcome->resume, resume);
+	return false;
+}
+
+/*
+ * Mark and fail what the plan found due.  False where more may be left.
  */
 static bool
 mark_messages(Judgement *j)
 {
-	const JudgeRequest *request = j->request;
-	JudgeOutcome *outcome = j->outcome;
-	bool		in_batches = request->batch_size > 0 &&
-		j->verdict.mark > request->batch_size;
-
-	if (j->verdict.mark > 0)
-	{
-		MarkRequest mark;
-		int64		marked;
-
-		mark.cutoff = expiry_cutoff(j);
-		mark.start = j->facts.start;
-		mark.as_of = request->as_of;
-		mark.limit = in_batches ? request->batch_size : 0;
-		mark.message = cac_interaction_message(j->source, &j->facts.policy);
-		marked = cac_mark_expired(j->source, j->key, &mark);
-		outcome->messages_marked += marked;
-		if (marked > 0)
-			record_expired(j, marked);
-		if (in_batches && marked == request->batch_size)
-			return false;
-	}
+	if (j->verdict.mark > 0 && !mark_due(j))
+		return false;
 	if (j->verdict.fail > 0)
 	{
 		j->failed = cac_fail_pending(j->source, j->key,
 									 cac_timeout_message(j->source, &j->facts.policy),
-									 request->as_of);
-		outcome->messages_marked += j->failed;
+									 j->request->as_of);
+		j->outcome->messages_marked += j->failed;
 	}
 	return true;
 }
@@ -494,6 +544,53 @@ report_plan(Judgement *j)
 }
 
 /*
+ * Remember what the tally tells of a campaign that stays open; forget one that
+ * does not.
+ */
+static void
+note_tally(const Judgement *j)
+{
+	if (j->verdict.status == CAMPAIGN_OPEN)
+		cac_note_count(j->source, j->key, &j->verdict.tally, j->count_usec,
+					   j->request->as_of);
+	else
+		cac_forget_closed(j->source, j->key);
+}
+
+/*
+ * After marking: does a message show that the campaign stays open?
+ */
+static bool
+stays_open(const Judgement *j)
+{
+	return j->request->by_witness && j->request->sweep == SWEEP_EXPIRED &&
+		cac_witness_holds(j->source, j->key);
+}
+
+/*
+ * It does, so nothing but its statistics are wanted.
+ */
+static void
+count_for_statistics(Judgement *j)
+{
+	CampaignVerdict *verdict = &j->verdict;
+	instr_time	before;
+	instr_time	after;
+
+	memset(verdict, 0, sizeof(*verdict));
+	INSTR_TIME_SET_CURRENT(before);
+	cac_read_counts(j->source, j->key, &verdict->tally);
+	INSTR_TIME_SET_CURRENT(after);
+	INSTR_TIME_SUBTRACT(after, before);
+	verdict->action = ACTION_NONE;
+	verdict->status = j->facts.status;
+	verdict->reason = REASON_AWAITING;
+	verdict->refresh_statistics = true;
+	cac_note_count(j->source, j->key, &verdict->tally,
+				   INSTR_TIME_GET_MICROSEC(after), j->request->as_of);
+}
+
+/*
  * Lock the campaign and do what the plan says, as far as it still holds.
  * False where the campaign could not be locked, or is only marked in part.
  */
@@ -518,11 +615,16 @@ lock_and_act(Judgement *j)
 	}
 	if ((j->verdict.mark > 0 || j->verdict.fail > 0) && !mark_messages(j))
 	{
-		outcome->more = true;
 		outcome->updated = true;
 		return false;
 	}
-	count_and_decide(j, PHASE_CONFIRM);
+	if (stays_open(j))
+		count_for_statistics(j);
+	else
+	{
+		count_and_decide(j, PHASE_CONFIRM);
+		note_tally(j);
+	}
 	outcome->updated = outcome->messages_marked > 0 ||
 		(worth_acting(j) && j->verdict.action != ACTION_ASK_TO_RESUME);
 	act_on_campaign(j);
@@ -567,29 +669,113 @@ forget_void_closing(Judgement *j)
 		cac_forget_closing(j->source, j->outcome->campaign_id, j->request->as_of);
 }
 
+/*
+ * Is it known without counting that there is nothing to do?
+ */
+static bool
+spared(const Judgement *j)
+{
+	SweepKind	sweep = j->request->sweep;
+
+	if (!j->request->by_witness || j->facts.status != CAMPAIGN_OPEN)
+		return false;
+	if (sweep == SWEEP_EXPIRED)
+		return cac_nothing_expires(j->source, j->key, expiry_cutoff(j));
+	if (j->request->count)
+		return false;
+	return (sweep == SWEEP_SENDING || sweep == SWEEP_INTERRUPTED) &&
+		cac_kept_open(j->source, j->key, sweep, &j->facts, j->request->as_of);
+}
+
+/*
+ * Plan the marking of an open campaign: what is due tells, no tally is needed.
+ */
+static void
+plan_marking(Judgement *j)
+{
+	DueCount	count;
+
+	cac_count_due(j->source, j->key, expiry_cutoff(j), j->facts.start, &count);
+	j->outcome->messages_checked = count.aged;
+	j->verdict.mark = count.due;
+	j->verdict.status = j->facts.status;
+	j->verdict.reason = REASON_NOTHING_DUE;
+	if (j->request->by_witness)
+		cac_note_due(j->source, j->key, &count);
+}
+
+/*
+ * A campaign that stays open, and whose statistics are to be refreshed: write
+ * them at once, if nobody else holds the campaign or has closed it meanwhile.
+ * False, as that was all.
+ */
+static bool
+look_at_statistics(Judgement *j)
+{
+	count_for_statistics(j);
+	if (statistics_differ(j) && learn_facts(j, LOCK_SKIP) &&
+		j->facts.status == CAMPAIGN_OPEN)
+	{
+		write_campaign(j, NULL, false, DT_NOBEGIN);
+		j->outcome->updated = true;
+	}
+	return false;
+}
+
+/*
+ * Decide without a lock whether there is anything to do.
+ */
+static bool
+look(Judgement *j)
+{
+	JudgeOutcome *outcome = j->outcome;
+
+	outcome->found = learn_facts(j, LOCK_NOT);
+	if (outcome->found && !j->request->dry_run)
+		forget_void_closing(j);
+	if (!outcome->found || !worth_counting(j) || spared(j) ||
+		(j->request->only_closed && j->facts.status == CAMPAIGN_OPEN))
+		return false;
+	if (j->request->sweep == SWEEP_EXPIRED && !j->request->dry_run)
+	{
+		plan_marking(j);
+		return j->verdict.mark > 0;
+	}
+	if (j->request->count && j->facts.status == CAMPAIGN_OPEN &&
+		cac_kept_open(j->source, j->key, SWEEP_SENDING, &j->facts, j->request->as_of))
+		return look_at_statistics(j);
+	count_and_decide(j, PHASE_PLAN);
+	outcome->messages_checked = j->tally.aged + j->verdict.fail;
+	if (!j->request->dry_run && worth_acting(j))
+		return true;
+
+	if (j->request->by_witness)
+		note_tally(j);
+	report_plan(j);
+	if (j->request->shadow)
+		record_shadow(j);
+	report_campaign(j, false);
+	return false;
+}
+
 static void
 judge(Judgement *j)
 {
-	JudgeOutcome *outcome = j->outcome;
-	bool		acting = !j->request->dry_run;
-
-	outcome->found = learn_facts(j, LOCK_NOT);
-	if (outcome->found && acting)
-		forget_void_closing(j);
-	if (!outcome->found || !worth_counting(j) ||
-		(j->request->only_closed && j->facts.status == CAMPAIGN_OPEN))
-		return;
-	count_and_decide(j, PHASE_PLAN);
-	outcome->messages_checked = j->tally.aged + j->verdict.fail;
-
-	if (!acting || !worth_acting(j))
+	if (j->request->resume != NULL)
 	{
-		report_plan(j);
-		if (!acting && j->request->shadow)
-			record_shadow(j);
-		report_campaign(j, false);
-		return;
+		/* after a batch: how much is left is not known, it may be another */
+		j->outcome->found = true;
+		j->verdict.mark = PG_INT64_MAX;
+		j->verdict.fail = j->request->sweep == SWEEP_TIMEOUT ? 1 : 0;
 	}
+	else if (j->request->pass > 0)
+	{
+		/* less than a batch */
+		j->outcome->found = true;
+		j->verdict.mark = 1;
+	}
+	else if (!look(j))
+		return;
 	if (lock_and_act(j))
 		report_campaign(j, true);
 }

@@ -8,6 +8,19 @@
 #include "source.h"
 #include "statements.h"
 
+/*
+ * Marking in passes: each marks a share of every page's rows.  When the last
+ * pass is committed, what it has left behind can be pruned, so that the next
+ * one's row versions find room where they are: most updates are heap-only, and
+ * neither table nor indexes grow by much.  All passes but the last do without
+ * locking the rows first; the last finds what these have passed over.
+ *
+ * Not where few messages are due, nor where a trigger of the application's may
+ * raise an error in the last pass: such a campaign must be left as it was.
+ */
+#define MARKING_PASSES		3
+#define MARKING_PASSES_FROM 1000
+
 typedef struct JudgeRequest
 {
 	SweepKind	sweep;
@@ -17,14 +30,23 @@ typedef struct JudgeRequest
 	bool		only_closed;	/* leave it alone if it is open (again) */
 	bool		as_owner;		/* of the source's tables, not as the caller */
 	CampaignLock lock;			/* how to lock the campaign: skip or wait */
+	bool		by_witness;		/* do not tally what a message keeps open */
+	bool		count;			/* but do count it for its statistics */
 	int64		batch_size;		/* mark no more than that at once; 0: all */
+	const char *resume;			/* a batch was marked: go on from here, or from ""
+								 * anywhere */
+	/* what is less than a batch may be marked in several passes */
+	bool		in_passes;
+	int			pass;			/* from 0 on */
 } JudgeRequest;
 
 typedef struct JudgeOutcome
 {
 	bool		found;			/* is there such a campaign? */
 	bool		skipped;		/* somebody else holds it */
-	bool		more;			/* messages are left to mark: ask again */
+	bool		more;			/* a batch was marked: ask again ... */
+	char		resume[NAMEDATALEN];	/* ... with that as request->resume */
+	bool		next_pass;		/* ask again for the next pass */
 	bool		updated;		/* something was (would be) written */
 	bool		closed;
 	bool		resumed;		/* the application was asked to resume it */

@@ -17,6 +17,7 @@
 #include "hints.h"
 #include "launcher.h"
 #include "settings.h"
+#include "slots.h"
 
 PG_MODULE_MAGIC;
 
@@ -31,5 +32,6 @@ _PG_init(void)
 		return;
 
 	cac_reserve_shared_memory();
+	cac_reserve_hints();
 	cac_register_launcher();
 }

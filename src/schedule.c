@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "attempt.h"
+#include "hints.h"
 #include "memory.h"
 #include "schedule.h"
 
@@ -228,6 +229,27 @@ forget_old(void *arg)
 }
 
 /*
+ * Serve the hints of a source, until no more of them are due.
+ */
+static bool
+serve_hints(const char *name, const SweepHost *host)
+{
+	SweepRequest request = {.source = name, .kind = SWEEP_SENDING, .host = host,
+		.by_clock = true};
+
+	while (cac_hints_next(MyDatabaseId) <= GetCurrentTimestamp())
+	{
+		int64		served;
+
+		if (!cac_serve_hints(&request, &served))
+			return false;
+		if (served == 0)
+			break;
+	}
+	return true;
+}
+
+/*
  * Run what is due of one source.  Returns when it is due again.
  */
 static TimestampTz
@@ -254,6 +276,9 @@ run_source(const char *name, bool force, const SweepHost *host)
 	{
 		SweepRequest request = {.source = name, .kind = kind, .host = host,
 			.by_clock = true, .as_of = GetCurrentTimestamp()};
+
+		if (!serve_hints(name, host))
+			return now;
 
 		if (due[kind])
 		{
@@ -292,6 +317,7 @@ cac_run_due_sweeps(const char *source, bool force, const SweepHost *host)
 {
 	List	   *names;
 	TimestampTz due = DT_NOEND;
+	TimestampTz hint_due;
 	bool		found = source == NULL;
 	ListCell   *lc;
 
@@ -321,5 +347,7 @@ cac_run_due_sweeps(const char *source, bool force, const SweepHost *host)
 				 errmsg("must be owner of the tables of source \"%s\"", source),
 				 errhint("Call it as the owner of its tables, whom it acts as.")));
 	}
+	hint_due = cac_hints_next(MyDatabaseId);
+	due = Min(due, hint_due);
 	return due;
 }

@@ -34,6 +34,7 @@ typedef struct DatabaseNames
 bool		cac_enabled = true;
 char	   *cac_databases = NULL;
 int			cac_max_workers = 2;
+int			cac_tracked_campaigns = 16384;
 
 static DatabaseNames *database_names = NULL;
 
@@ -65,10 +66,10 @@ cac_define_settings(void)
 							   check_databases, assign_databases, NULL);
 
 	/*
-	 * It sizes shared memory, so it cannot change while the server runs.  But
-	 * the server refuses, fatally, to define such a parameter in a library
-	 * that was not preloaded; there it means nothing, and is defined only so
-	 * that a value in the configuration file raises no warning.
+	 * The next two size shared memory, so they cannot change while the server
+	 * runs.  But the server refuses, fatally, to define such a parameter in a
+	 * library that was not preloaded; there they mean nothing, and are defined
+	 * only so that a value in the configuration file raises no warning.
 	 */
 	DefineCustomIntVariable(CAC_GUC_PREFIX ".max_workers",
 							"Sets the number of databases served at once.",
@@ -76,6 +77,16 @@ cac_define_settings(void)
 							&cac_max_workers,
 							2,
 							1, 64,
+							process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP,
+							0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable(CAC_GUC_PREFIX ".tracked_campaigns",
+							"Sets the number of campaigns that are kept in shared memory.",
+							"What finds no room there is found by the next sweep. Each takes about 250 bytes.",
+							&cac_tracked_campaigns,
+							16384,
+							16, 4194304,
 							process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP,
 							0,
 							NULL, NULL, NULL);

@@ -14,6 +14,7 @@
 extern bool cac_enabled;
 extern char *cac_databases;
 extern int	cac_max_workers;
+extern int	cac_tracked_campaigns;
 
 extern void cac_define_settings(void);
 extern bool cac_database_listed(const char *datname);

@@ -17,9 +17,11 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -46,22 +48,29 @@
 static List *known_sources = NIL;
 static List *retired_sources = NIL;
 
+/* Counts whatever may have changed a source. */
+uint64		cac_source_changes = 0;
+
 static void
 forget_source_relcache(Datum arg, Oid relid)
 {
 	Oid			catalog = *(Oid *) DatumGetPointer(arg);
+	bool		all = relid == InvalidOid || relid == catalog;
+	bool		any = all;
 	ListCell   *lc;
 
 	foreach(lc, known_sources)
 	{
 		Source	   *source = lfirst(lc);
+		bool		concerned = all;
 
-		if (relid == InvalidOid || relid == catalog)
-			source->stale = true;
 		for (int i = 0; i < NUM_SOURCE_TABLES; i++)
-			if (relid == source->relid[i])
-				source->stale = true;
+			concerned |= relid == source->relid[i];
+		source->stale |= concerned;
+		any |= concerned;
 	}
+	if (any)
+		cac_source_changes++;
 }
 
 static void
@@ -71,6 +80,7 @@ forget_source_syscache(Datum arg, int cacheid, uint32 hashvalue)
 
 	foreach(lc, known_sources)
 		((Source *) lfirst(lc))->stale = true;
+	cac_source_changes++;
 }
 
 /*
@@ -262,6 +272,30 @@ load_tables(Source *source)
 	}
 }
 
+/*
+ * Note which triggers and rules there are on a table that we write.
+ */
+static void
+load_triggers(Source *source, SourceTable table)
+{
+	Relation	rel = try_relation_open(source->relid[table], AccessShareLock);
+
+	if (rel == NULL)
+		return;
+	if (rel->rd_rules != NULL)
+		source->plain = false;
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		Trigger    *trigger = &rel->trigdesc->triggers[i];
+
+		if (strcmp(trigger->tgname, HINT_TRIGGER) == 0)
+			source->hinted = trigger->tgenabled != TRIGGER_DISABLED;
+		else if (!trigger->tgisinternal)
+			source->plain = false;
+	}
+	relation_close(rel, AccessShareLock);
+}
+
 /* Column "col" of the only row of SPI_tuptable, in microseconds; null: -1 */
 static int64
 row_interval(int col)
@@ -283,7 +317,7 @@ load_row(Source *source)
 	static CatalogQuery query = CATALOG_QUERY(
 		"SELECT s.campaigns::oid, s.messages::oid, s.interactions::oid, s.contacts::oid,"
 		" s.attached_names[1], s.attached_names[2], s.attached_names[3], s.attached_names[4],"
-		" s.interaction_timeout, s.campaign_timeout, s.stall_after, s.settle_for, s.history_keep,"
+		" s.interaction_timeout, s.campaign_timeout, s.stall_after, s.settle_for, s.history_keep, s.check_delay,"
 		" s.expired_every, s.timeout_every, s.sending_every, s.interrupted_every,"
 		" s.interaction_message, s.timeout_message, s.time_zone, s.search_path, s.on_event,"
 		" s.batch_size, s.log_messages, s.mode, s.completion_rule, a.source IS NOT NULL"
@@ -312,6 +346,7 @@ load_row(Source *source)
 	source->policy.stall_after = row_interval(col++);
 	source->policy.settle_for = row_interval(col++);
 	source->history_keep = row_interval(col++);
+	source->check_delay = row_interval(col++);
 	source->every[SWEEP_NONE] = -1;
 	source->every[SWEEP_EXPIRED] = row_interval(col++);
 	source->every[SWEEP_TIMEOUT] = row_interval(col++);
@@ -361,6 +396,9 @@ load_source(const char *name)
 	}
 	load_tables(source);
 	cac_load_columns(source);
+	source->plain = true;
+	load_triggers(source, TABLE_CAMPAIGNS);
+	load_triggers(source, TABLE_MESSAGES);
 	cac_load_labels(source);
 
 	MemoryContextSwitchTo(old);
@@ -401,14 +439,14 @@ check_names(Source *source)
 }
 
 /*
- * cac_source_open
- *		The source of that name, as it is now.
+ * cac_source_find
+ *		The source of that name, as it is now; NULL where there is none.
  *
- * SPI must be connected.  The result is good until the transaction ends.
- * Raises 42704 where there is no such source; a source at fault is returned.
+ * SPI must be connected.  The result is good until the transaction ends.  A
+ * source at fault is returned.
  */
 Source *
-cac_source_open(const char *name)
+cac_source_find(const char *name)
 {
 	Source	   *source = NULL;
 	ListCell   *lc;
@@ -430,16 +468,33 @@ cac_source_open(const char *name)
 
 		source = load_source(name);
 		if (source == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("source \"%s\" does not exist", name),
-					 errhint("The table campaign_source lists the sources; campaign_create_tables() makes one.")));
+			return NULL;
+		/* an old snapshot's source is nothing for the next transaction */
+		if (IsolationUsesXactSnapshot())
+			source->stale = true;
 		old = MemoryContextSwitchTo(CacheMemoryContext);
 		known_sources = lappend(known_sources, source);
 		MemoryContextSwitchTo(old);
 	}
 	if (source->renamed)
 		check_names(source);
+	return source;
+}
+
+/*
+ * cac_source_open
+ *		Likewise; raises 42704 where there is none.
+ */
+Source *
+cac_source_open(const char *name)
+{
+	Source	   *source = cac_source_find(name);
+
+	if (source == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("source \"%s\" does not exist", name),
+				 errhint("The table campaign_source lists the sources; campaign_create_tables() makes one.")));
 	return source;
 }
 
@@ -476,6 +531,15 @@ bool
 cac_source_acts(const Source *source)
 {
 	return source->mode == MODE_ACTIVE && source->armed;
+}
+
+/*
+ * Does anybody look at the hints of this source?
+ */
+bool
+cac_source_heeds_hints(const Source *source)
+{
+	return source->mode != MODE_PAUSED && source->armed && source->fault_code == 0;
 }
 
 /*

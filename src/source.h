@@ -11,6 +11,9 @@
 #include "catalog.h"
 #include "rules.h"
 
+/* The trigger on a source's messages that tells of changes */
+#define HINT_TRIGGER		"campaign_autoclose"
+
 /* The application's tables, in the order of campaign_source's columns. */
 typedef enum SourceTable
 {
@@ -60,7 +63,7 @@ typedef struct SourceLabel
 #define MAX_SOURCE_COLUMNS	48
 #define NUM_SOURCE_LABELS	14
 /* How many statements statements.c keeps plans of. */
-#define MAX_STATEMENTS		16
+#define MAX_STATEMENTS		24
 
 typedef enum SourceMode
 {
@@ -91,6 +94,7 @@ typedef struct Source
 	CampaignPolicy policy;
 	int64		every[NUM_SWEEP_KINDS]; /* microseconds; -1: off */
 	int64		history_keep;
+	int64		check_delay;
 	char	   *interaction_message;	/* NULL: the default */
 	char	   *timeout_message;	/* likewise */
 	char	   *time_zone;		/* of timestamps that have none; NULL: unknown */
@@ -101,6 +105,9 @@ typedef struct Source
 
 	SourceMode	mode;
 	bool		armed;			/* in this very database */
+	bool		hinted;			/* our trigger tells of changes */
+	bool		plain;			/* no trigger or rule of the application's can
+								 * raise an error when we write */
 
 	/* why nothing can be done with it; fault_code 0: nothing is wrong */
 	int			fault_code;		/* SQLSTATE */
@@ -115,8 +122,12 @@ typedef struct Source
 	SPIPlanPtr	plan[MAX_STATEMENTS];
 } Source;
 
+extern uint64 cac_source_changes;
+
 extern Source *cac_source_open(const char *name);
 extern void cac_source_recheck(void);
+extern Source *cac_source_find(const char *name);
+extern bool cac_source_heeds_hints(const Source *source);
 extern char *cac_source_choose(const char *name);
 extern List *cac_source_list(bool only_own);
 extern bool cac_source_acts(const Source *source);

@@ -2,24 +2,11 @@
  * statements.c
  *		The only file that writes SQL for the application's tables.
  *
- * A statement is a template, readable as SQL, in which a word between "@"
- * stands for what the source calls it:
- *
- *	@messages@			the table, qualified and quoted
- *	@m.sent_at@			a column of the alias m (c, m or n, i, k: campaigns,
- *						messages, interactions, contacts); a NULL of its type
- *						where the table has no such column
- *	@m.status:sent,read@	"the column holds one of the application's words for
- *						these"
- *	@=@					the operator of that name in pg_catalog: the source's
- *						search_path, under which the text is parsed, is the
- *						application's
- *	@$n@				the n-th fragment passed along with the template
- *
- * Status words are literals, so that a partial index on a status serves; all
- * else is bound.  Every statement on messages and interactions has the
- * campaign's key, in subqueries too, so that it runs on one partition or one
- * shard.  Plans are kept with the Source and vanish with it.
+ * The statements are templates, see template.c.  Status words are literals in
+ * them, so that a partial index on a status serves; all else is bound.  Every
+ * statement on messages and interactions has the campaign's key, in subqueries
+ * too, so that it runs on one partition or one shard.  Plans are kept with the
+ * Source and vanish with it.
  */
 #include "postgres.h"
 
@@ -28,13 +15,16 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "notes.h"
 #include "statements.h"
+#include "template.h"
 
 typedef enum StatementKind
 {
@@ -43,7 +33,17 @@ typedef enum StatementKind
 	STATEMENT_READ_SKIP,
 	STATEMENT_READ_WAIT,
 	STATEMENT_TALLY,
+	STATEMENT_COUNT,
+	STATEMENT_WITNESS,
+	STATEMENT_WITNESS_NEXT,
+	STATEMENT_VERIFY,
+	STATEMENT_SENT,
+	STATEMENT_VERIFY_SENT,
+	STATEMENT_DUE,
 	STATEMENT_MARK,
+	STATEMENT_MARK_FREE,
+	STATEMENT_MARK_BATCH,
+	STATEMENT_MARK_BATCH_NEXT,
 	STATEMENT_FAIL,
 	STATEMENT_WRITE_STATUS,
 	STATEMENT_WRITE_STATISTICS
@@ -60,186 +60,6 @@ static const char *const statistic_columns[NUM_STATISTICS] = {
 	"read_count", "no_interaction_count", "pending_count", "interaction_count"
 };
 
-static const char *const table_names[NUM_SOURCE_TABLES] = {
-	"campaigns", "messages", "interactions", "contacts"
-};
-
-/* ----------------------------------------------------------------
- *		Templates
- * ----------------------------------------------------------------
- */
-
-static SourceTable
-table_of_alias(char alias)
-{
-	switch (alias)
-	{
-		case 'c':
-			return TABLE_CAMPAIGNS;
-		case 'm':
-		case 'n':
-			return TABLE_MESSAGES;
-		case 'i':
-			return TABLE_INTERACTIONS;
-		case 'k':
-			return TABLE_CONTACTS;
-	}
-	elog(ERROR, "unknown table alias \"%c\"", alias);
-}
-
-/*
- * What an absent column reads as.
- */
-static const char *
-null_of_column(ColumnKind kind)
-{
-	switch (kind)
-	{
-		case COLUMN_MOMENT:
-			return "NULL::pg_catalog.timestamptz";
-		case COLUMN_INTERVAL:
-			return "NULL::pg_catalog.interval";
-		case COLUMN_COUNT:
-			return "NULL::pg_catalog.int8";
-		default:
-			return "NULL::pg_catalog.text";
-	}
-}
-
-/*
- * Append a column; a timestamp without zone is read in the source's.
- */
-static void
-append_column(StringInfo buf, const Source *source, const char *token)
-{
-	const SourceColumn *column = cac_source_column(source,
-												   table_of_alias(token[0]),
-												   token + 2);
-
-	if (column->name == NULL)
-		appendStringInfoString(buf, null_of_column(column->kind));
-	else if (column->kind == COLUMN_MOMENT &&
-			 getBaseType(column->type) == TIMESTAMPOID)
-		appendStringInfo(buf, "pg_catalog.timezone(%s, %c.%s)",
-						 quote_literal_cstr(source->time_zone), token[0],
-						 quote_identifier(column->name));
-	else
-		appendStringInfo(buf, "%c.%s", token[0], quote_identifier(column->name));
-}
-
-/*
- * The group of labels whose words a column holds.
- */
-static const char *
-label_group(const char *column_token)
-{
-	if (strcmp(column_token + 1, ".message_type") == 0)
-		return "message_types";
-	if (strcmp(column_token + 1, ".interaction_type") == 0)
-		return "interactions";
-	return table_names[table_of_alias(column_token[0])];
-}
-
-/*
- * "column:word,word" as (column = 'x' OR column = 'y' ...), false if the
- * application has no word for any of these.
- */
-static void
-append_condition(StringInfo buf, const Source *source, char *token)
-{
-	char	   *words = strchr(token, ':');
-	const char *group;
-	char	   *word;
-	char	   *next;
-	int			n = 0;
-
-	*words++ = '\0';
-	group = label_group(token);
-	appendStringInfoChar(buf, '(');
-	for (word = words; word != NULL; word = next)
-	{
-		const SourceLabel *label;
-
-		next = strchr(word, ',');
-		if (next != NULL)
-			*next++ = '\0';
-		label = cac_source_label(source, group, word);
-		for (int i = 0; i < label->count; i++)
-		{
-			if (n++ > 0)
-				appendStringInfoString(buf, " OR ");
-			append_column(buf, source, token);
-			appendStringInfo(buf, " OPERATOR(pg_catalog.=) %s",
-							 quote_literal_cstr(label->words[i]));
-		}
-	}
-	appendStringInfoString(buf, n > 0 ? ")" : "false)");
-}
-
-static void
-append_token(StringInfo buf, const Source *source, char *token,
-			 const char *const *fragments)
-{
-	if (token[0] == '$')
-		appendStringInfoString(buf, fragments[token[1] - '1']);
-	else if (strchr("=<>+", token[0]))
-		appendStringInfo(buf, "OPERATOR(pg_catalog.%s)", token);
-	else if (strchr(token, ':'))
-		append_condition(buf, source, token);
-	else if (token[1] == '.')
-		append_column(buf, source, token);
-	else
-	{
-		for (int i = 0; i < NUM_SOURCE_TABLES; i++)
-			if (strcmp(table_names[i], token) == 0)
-				appendStringInfoString(buf, source->table[i]);
-	}
-}
-
-/*
- * Expand a template; the result is palloc'd.
- */
-static char *
-expand(const Source *source, const char *template,
-	   const char *const *fragments)
-{
-	StringInfoData buf;
-	const char *p = template;
-	const char *at;
-
-	initStringInfo(&buf);
-	while ((at = strchr(p, '@')) != NULL)
-	{
-		const char *end = strchr(at + 1, '@');
-
-		appendBinaryStringInfo(&buf, p, at - p);
-		append_token(&buf, source, pnstrdup(at + 1, end - at - 1), fragments);
-		p = end + 1;
-	}
-	appendStringInfoString(&buf, p);
-	return buf.data;
-}
-
-/*
- * Append ", column = CAST(value AS its type)" where the table has the column.
- */
-static void
-append_assignment(StringInfo buf, const Source *source, SourceTable table,
-				  const char *standard_name, const char *value)
-{
-	const SourceColumn *column = cac_source_column(source, table, standard_name);
-
-	if (column->name == NULL)
-		return;
-	if (column->kind == COLUMN_MOMENT && getBaseType(column->type) == TIMESTAMPOID)
-		value = psprintf("pg_catalog.timezone(%s, %s)",
-						 quote_literal_cstr(source->time_zone), value);
-	appendStringInfo(buf, "%s%s = CAST(%s AS %s)", buf->len > 0 ? ", " : "",
-					 quote_identifier(column->name), value,
-					 format_type_extended(column->type, -1,
-										  FORMAT_TYPE_FORCE_QUALIFY));
-}
-
 /* ----------------------------------------------------------------
  *		The statements
  * ----------------------------------------------------------------
@@ -249,7 +69,7 @@ append_assignment(StringInfo buf, const Source *source, SourceTable table,
 static char *
 open_statement(const Source *source)
 {
-	return expand(source,
+	return cac_expand(source,
 				  "SELECT @c.id@ FROM @campaigns@ AS c"
 				  " WHERE @c.status:sending@ ORDER BY 1", NULL);
 }
@@ -274,7 +94,7 @@ read_statement(const Source *source, CampaignLock lock)
 
 		if (cac_source_column(source, TABLE_CAMPAIGNS, statistic_columns[i])->name)
 			appendStringInfoString(&statistics,
-								   expand(source, psprintf(", coalesce(@%s@, %d)::pg_catalog.int8",
+								   cac_expand(source, psprintf(", coalesce(@%s@, %d)::pg_catalog.int8",
 														   token, STATISTIC_IS_NULL), NULL));
 		else
 			appendStringInfo(&statistics, ", (%d)::pg_catalog.int8",
@@ -282,7 +102,7 @@ read_statement(const Source *source, CampaignLock lock)
 	}
 	fragments[0] = statistics.data;
 	fragments[1] = locking[lock];
-	return expand(source,
+	return cac_expand(source,
 				  "SELECT @c.status@::pg_catalog.text, @c.created_at@, @c.started_at@,"
 				  " @c.resumed_at@, @c.completed_at@, @c.total_recipients@::pg_catalog.int8,"
 				  " @c.interaction_timeout@, @c.campaign_timeout@,"
@@ -305,11 +125,11 @@ tally_statement(const Source *source)
 
 	if (source->table[TABLE_INTERACTIONS] != NULL)
 	{
-		fragments[0] = expand(source,
+		fragments[0] = cac_expand(source,
 							  "(SELECT pg_catalog.count(*) FROM @interactions@ AS i"
 							  " WHERE @i.campaign_id@ @=@ $1"
 							  " AND @i.interaction_type:reply,reaction@)", NULL);
-		fragments[1] = expand(source,
+		fragments[1] = cac_expand(source,
 							  "NOT EXISTS (SELECT FROM @interactions@ AS i"
 							  " WHERE @i.campaign_id@ @=@ $1"
 							  " AND @i.campaign_id@ @=@ contact.campaign"
@@ -321,7 +141,7 @@ tally_statement(const Source *source)
 		fragments[0] = "0::pg_catalog.int8";
 		fragments[1] = "true";
 	}
-	return expand(source,
+	return cac_expand(source,
 				  "SELECT coalesce(pg_catalog.sum(messages), 0)::pg_catalog.int8,"
 				  " coalesce(pg_catalog.sum(pending), 0)::pg_catalog.int8,"
 				  " coalesce(pg_catalog.sum(sent), 0)::pg_catalog.int8,"
@@ -387,13 +207,155 @@ tally_statement(const Source *source)
 }
 
 /*
+ * Does the message m keep its campaign open?  "awaits" is SQL for whether the
+ * campaign also waits for contacts who may still reply.
+ */
+static char *
+witness_condition(const Source *source, const char *awaits)
+{
+	const char *fragments[MAX_FRAGMENTS];
+
+	fragments[0] = awaits;
+	return cac_expand(source,
+					  "(@m.message_type:message_1,message_2@"
+					  " AND @m.status:sent,delivered,read,failed,no_interaction,ignored@ IS NOT TRUE"
+					  " OR @$1@ AND @m.message_type:message_1@ AND @m.status:sent,delivered,read@"
+					  " AND NOT EXISTS (SELECT FROM @messages@ AS n"
+					  "  WHERE @n.campaign_id@ @=@ @m.campaign_id@ AND @n.contact_id@ @=@ @m.contact_id@"
+					  "  AND @n.message_type:message_2@"
+					  "  AND @n.status:sent,delivered,read,failed,no_interaction@))", fragments);
+}
+
+/*
+ * A message that keeps the campaign $1 open, as text; $2 whether it also waits
+ * for contacts.  It is looked for from the last contact downwards, or ("next")
+ * from the contact of $3, the last such message: so all searches together read
+ * the campaign once.
+ */
+static char *
+witness_statement(const Source *source, bool next)
+{
+	const char *fragments[MAX_FRAGMENTS];
+	const SourceColumn *id = cac_source_column(source, TABLE_MESSAGES, "id");
+
+	fragments[0] = witness_condition(source, "$2");
+	fragments[1] = next ?
+		cac_expand(source,
+				   psprintf(" AND @m.contact_id@ @<=@ (SELECT @n.contact_id@"
+							" FROM @messages@ AS n WHERE @n.campaign_id@ @=@ $1"
+							" AND @n.id@ @=@ CAST($3 AS %s))",
+							format_type_extended(id->type, -1,
+												 FORMAT_TYPE_FORCE_QUALIFY)),
+				   NULL) : "";
+	return cac_expand(source,
+					  "SELECT @m.id@::pg_catalog.text FROM @messages@ AS m"
+					  " WHERE @m.campaign_id@ @=@ $1 AND @$1@@$2@"
+					  " ORDER BY @m.contact_id@ DESC LIMIT 1", fragments);
+}
+
+/*
+ * Is the sweep's rule for a campaign c "contacts"?
+ */
+static char *
+awaits_of_campaign(const Source *source)
+{
+	bool		awaits = source->policy.completion_rule == COMPLETION_CONTACTS;
+
+	return cac_expand(source,
+					  awaits ? "@c.completion_rule@::pg_catalog.text IS DISTINCT FROM 'messages'" :
+					  "@c.completion_rule@::pg_catalog.text IS NOT DISTINCT FROM 'contacts'",
+					  NULL);
+}
+
+/*
+ * Of the campaigns $1 (an array) with the witnesses $2 (of text), those that
+ * their witness still keeps open, as ordinal numbers.  One lookup each.
+ */
+static char *
+verify_statement(const Source *source)
+{
+	const char *fragments[MAX_FRAGMENTS];
+	const SourceColumn *id = cac_source_column(source, TABLE_MESSAGES, "id");
+
+	fragments[0] = witness_condition(source, awaits_of_campaign(source));
+	fragments[1] = format_type_extended(id->type, -1, FORMAT_TYPE_FORCE_QUALIFY);
+	return cac_expand(source,
+					  "SELECT w.n FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
+					  " WITH ORDINALITY AS w(campaign, witness, n)"
+					  " JOIN @campaigns@ AS c ON @c.id@ @=@ w.campaign"
+					  " JOIN @messages@ AS m ON @m.campaign_id@ @=@ w.campaign"
+					  "  AND @m.id@ @=@ CAST(w.witness AS @$2@)"
+					  " WHERE @$1@", fragments);
+}
+
+/*
+ * A message of the campaign $1 that was sent after $2, as text.
+ */
+static char *
+sent_statement(const Source *source)
+{
+	return cac_expand(source,
+					  "SELECT @m.id@::pg_catalog.text FROM @messages@ AS m"
+					  " WHERE @m.campaign_id@ @=@ $1 AND $2 @<@ @m.sent_at@"
+					  " AND @m.message_type:message_1,message_2@"
+					  " AND @m.status:ignored@ IS NOT TRUE"
+					  " ORDER BY @m.contact_id@ DESC LIMIT 1", NULL);
+}
+
+/*
+ * Of the campaigns $1 with the messages $2, those whose message was sent after
+ * $3, as ordinal numbers.
+ */
+static char *
+verify_sent_statement(const Source *source)
+{
+	const char *fragments[MAX_FRAGMENTS];
+	const SourceColumn *id = cac_source_column(source, TABLE_MESSAGES, "id");
+
+	fragments[0] = format_type_extended(id->type, -1, FORMAT_TYPE_FORCE_QUALIFY);
+	return cac_expand(source,
+					  "SELECT w.n FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
+					  " WITH ORDINALITY AS w(campaign, witness, n)"
+					  " JOIN @messages@ AS m ON @m.campaign_id@ @=@ w.campaign"
+					  "  AND @m.id@ @=@ CAST(w.witness AS @$1@)"
+					  " WHERE $3 @<@ @m.sent_at@ AND @m.status:ignored@ IS NOT TRUE", fragments);
+}
+
+/*
+ * How many messages of the campaign $1 are in which status: the part of the
+ * tally that the statistics need, for a fifth of the price.
+ */
+static char *
+count_statement(const Source *source)
+{
+	const char *fragments[MAX_FRAGMENTS];
+
+	fragments[0] = source->table[TABLE_INTERACTIONS] == NULL ? "0::pg_catalog.int8" :
+		cac_expand(source,
+				   "(SELECT pg_catalog.count(*) FROM @interactions@ AS i"
+				   " WHERE @i.campaign_id@ @=@ $1"
+				   " AND @i.interaction_type:reply,reaction@)", NULL);
+	return cac_expand(source,
+					  "SELECT pg_catalog.count(*) FILTER (WHERE @m.status:ignored@ IS NOT TRUE),"
+					  " pg_catalog.count(*) FILTER (WHERE @m.status:pending@),"
+					  " pg_catalog.count(*) FILTER (WHERE @m.status:sent@),"
+					  " pg_catalog.count(*) FILTER (WHERE @m.status:delivered@),"
+					  " pg_catalog.count(*) FILTER (WHERE @m.status:read@),"
+					  " pg_catalog.count(*) FILTER (WHERE @m.status:failed@),"
+					  " pg_catalog.count(*) FILTER (WHERE @m.status:no_interaction@),"
+					  " @$1@"
+					  " FROM @messages@ AS m WHERE @m.campaign_id@ @=@ $1"
+					  " AND @m.message_type:message_1,message_2@", fragments);
+}
+
+/*
  * What tells that a contact's silence is over, for the message row m.
  */
 static const char *
 silent_condition(const Source *source)
 {
 	const char *no_message_2 =
-		expand(source,
+		cac_expand(source,
 			   " AND NOT EXISTS (SELECT FROM @messages@ AS n"
 			   " WHERE @n.campaign_id@ @=@ @m.campaign_id@ AND @n.campaign_id@ @=@ $1"
 			   " AND @n.contact_id@ @=@ @m.contact_id@ AND @n.message_type:message_2@)",
@@ -402,7 +364,7 @@ silent_condition(const Source *source)
 	if (source->table[TABLE_INTERACTIONS] == NULL)
 		return no_message_2;
 	return psprintf("%s%s", no_message_2,
-					expand(source,
+					cac_expand(source,
 						   " AND NOT EXISTS (SELECT FROM @interactions@ AS i"
 						   " WHERE @i.campaign_id@ @=@ @m.campaign_id@ AND @i.campaign_id@ @=@ $1"
 						   " AND @i.contact_id@ @=@ @m.contact_id@"
@@ -410,50 +372,183 @@ silent_condition(const Source *source)
 }
 
 /*
+ * The Message 1 rows m of the campaign $1 that were sent before the cutoff $2,
+ * the campaign's start being $3, and whose contacts have been silent.
+ */
+static char *
+due_condition(const Source *source)
+{
+	const char *fragments[MAX_FRAGMENTS];
+
+	fragments[0] = silent_condition(source);
+	return cac_expand(source,
+					  "@m.campaign_id@ @=@ $1 AND @m.message_type:message_1@"
+					  " AND @m.status:sent,delivered,read@"
+					  " AND coalesce(@m.sent_at@, greatest(@m.created_at@, $3)) @<@ $2@$1@",
+					  fragments);
+}
+
+/*
+ * What a marked message is set to: $5 the error message, $6 as_of.
+ */
+static char *
+mark_assignments(const Source *source)
+{
+	StringInfoData set;
+
+	initStringInfo(&set);
+	cac_append_assignment(&set, source, TABLE_MESSAGES, "status",
+						  quote_literal_cstr(cac_source_label(source, "messages",
+															  "no_interaction")->words[0]));
+	cac_append_assignment(&set, source, TABLE_MESSAGES, "error_message", "$5");
+	cac_append_assignment(&set, source, TABLE_MESSAGES, "updated_at", "$6");
+	return set.data;
+}
+
+/*
  * What is returned of each marked message, for the log: its id, its contact's
  * name and number.
  */
-static const char *
+static char *
 marked_columns(const Source *source)
 {
 	if (source->table[TABLE_CONTACTS] == NULL)
-		return expand(source, " RETURNING @m.id@::pg_catalog.text,"
-					  " NULL::pg_catalog.text, @m.contact_id@::pg_catalog.text", NULL);
-	return expand(source, " RETURNING @m.id@::pg_catalog.text,"
-				  " (SELECT pg_catalog.concat_ws(' ', @k.first_name@, @k.last_name@)"
-				  " FROM @contacts@ AS k WHERE @k.id@ @=@ @m.contact_id@),"
-				  " (SELECT @k.full_number@::pg_catalog.text"
-				  " FROM @contacts@ AS k WHERE @k.id@ @=@ @m.contact_id@)", NULL);
+		return cac_expand(source, "@m.id@::pg_catalog.text AS id,"
+						  " NULL::pg_catalog.text AS name,"
+						  " @m.contact_id@::pg_catalog.text AS number", NULL);
+	return cac_expand(source, "@m.id@::pg_catalog.text AS id,"
+					  " (SELECT pg_catalog.concat_ws(' ', @k.first_name@, @k.last_name@)"
+					  " FROM @contacts@ AS k WHERE @k.id@ @=@ @m.contact_id@) AS name,"
+					  " (SELECT @k.full_number@::pg_catalog.text"
+					  " FROM @contacts@ AS k WHERE @k.id@ @=@ @m.contact_id@) AS number", NULL);
+}
+
+/*
+ * A hash of the message's id, by the cheapest function that has one.
+ */
+static const char *
+message_hash(const Source *source)
+{
+	switch (cac_source_column(source, TABLE_MESSAGES, "id")->type)
+	{
+		case UUIDOID:
+			return cac_expand(source, "pg_catalog.uuid_hash(@m.id@)::pg_catalog.int8", NULL);
+		case INT8OID:
+			return cac_expand(source, "pg_catalog.hashint8(@m.id@)::pg_catalog.int8", NULL);
+		case INT4OID:
+			return cac_expand(source, "pg_catalog.hashint4(@m.id@)::pg_catalog.int8", NULL);
+		default:
+			return cac_expand(source, "pg_catalog.hashtext(@m.id@::pg_catalog.text)::pg_catalog.int8", NULL);
+	}
+}
+
+/*
+ * How many Message 1 rows of one campaign have expired (arguments as in
+ * due_condition), how many of them are to be marked, when the first of the
+ * others was sent, and one of those others, which may well keep it open.
+ */
+static char *
+due_statement(const Source *source)
+{
+	const char *fragments[MAX_FRAGMENTS];
+
+	fragments[0] = silent_condition(source);
+	return cac_expand(source,
+					  "SELECT pg_catalog.count(*) FILTER (WHERE old),"
+					  " pg_catalog.count(*) FILTER (WHERE silent),"
+					  " pg_catalog.min(moment) FILTER (WHERE NOT old),"
+					  " pg_catalog.max(id::pg_catalog.text) FILTER (WHERE NOT old)"
+					  " FROM (SELECT @m.id@ AS id, t.moment, t.moment @<@ $2 AS old,"
+					  "  CASE WHEN t.moment @<@ $2 THEN true@$1@ ELSE false END AS silent"
+					  "  FROM @messages@ AS m CROSS JOIN LATERAL"
+					  "   (SELECT coalesce(@m.sent_at@, greatest(@m.created_at@, $3)) AS moment) AS t"
+					  "  WHERE @m.campaign_id@ @=@ $1 AND @m.message_type:message_1@"
+					  "   AND @m.status:sent,delivered,read@ OFFSET 0) AS message", fragments);
 }
 
 /*
  * Mark the expired messages of one campaign: $1 its key, $2 the cutoff, $3 its
- * start, $4 how many at most, $5 the error message, $6 as_of.  Rows that
- * somebody else holds are left for the next sweep.
+ * start, $5 the error message, $6 as_of.  Rows that somebody else holds are
+ * left for the next sweep; a row is found again by where it is, so that one
+ * that has changed since it was locked cannot be taken for the other.
+ *
+ * $4 is a bound below which the hash of the message's id must be: of an
+ * ascending series of bounds each marks a share of every page, see
+ * MARKING_PASSES.  A single inequality, as the planner takes that for a third
+ * of the rows, which is what it is.
  */
 static char *
 mark_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
-	StringInfoData set;
 
-	initStringInfo(&set);
-	append_assignment(&set, source, TABLE_MESSAGES, "status",
-					  quote_literal_cstr(cac_source_label(source, "messages",
-														  "no_interaction")->words[0]));
-	append_assignment(&set, source, TABLE_MESSAGES, "error_message", "$5");
-	append_assignment(&set, source, TABLE_MESSAGES, "updated_at", "$6");
-	fragments[0] = silent_condition(source);
-	fragments[1] = set.data;
-	fragments[2] = source->log_messages ? marked_columns(source) : "";
-	return expand(source,
-				  "WITH due AS (SELECT @m.id@ AS id FROM @messages@ AS m"
-				  " WHERE @m.campaign_id@ @=@ $1 AND @m.message_type:message_1@"
-				  " AND @m.status:sent,delivered,read@"
-				  " AND coalesce(@m.sent_at@, greatest(@m.created_at@, $3)) @<@ $2@$1@"
-				  " LIMIT $4 FOR NO KEY UPDATE OF m SKIP LOCKED)"
-				  " UPDATE @messages@ AS m SET @$2@ FROM due"
-				  " WHERE @m.campaign_id@ @=@ $1 AND @m.id@ @=@ due.id@$3@", fragments);
+	fragments[0] = due_condition(source);
+	fragments[1] = mark_assignments(source);
+	fragments[2] = source->log_messages ?
+		psprintf(" RETURNING %s", marked_columns(source)) : "";
+	fragments[3] = message_hash(source);
+	return cac_expand(source,
+					  "WITH due AS (SELECT m.tableoid AS relation, m.ctid AS place"
+					  " FROM @messages@ AS m WHERE @$1@"
+					  " AND @$4@ @<@ $4"
+					  " FOR NO KEY UPDATE OF m SKIP LOCKED)"
+					  " UPDATE @messages@ AS m SET @$2@ FROM due"
+					  " WHERE m.ctid @=@ due.place AND m.tableoid @=@ due.relation"
+					  " AND @m.campaign_id@ @=@ $1@$3@", fragments);
+}
+
+/*
+ * Likewise, without locking the rows first, which costs a visit and a WAL
+ * record each.  Rows that somebody has locked, or had locked and not changed,
+ * are passed over; mark_statement() finds the latter.  (The CASE is for the
+ * planner, which takes an xmax of 0 for a rarity.)  Between reading a row
+ * and updating it somebody may lock it still: then this waits, within
+ * lock_timeout.
+ */
+static char *
+mark_free_statement(const Source *source)
+{
+	const char *fragments[MAX_FRAGMENTS];
+
+	fragments[0] = due_condition(source);
+	fragments[1] = mark_assignments(source);
+	fragments[2] = source->log_messages ?
+		psprintf(" RETURNING %s", marked_columns(source)) : "";
+	fragments[3] = message_hash(source);
+	return cac_expand(source,
+					  "UPDATE @messages@ AS m SET @$2@ WHERE @$1@"
+					  " AND CASE WHEN m.xmax @=@ '0'::pg_catalog.xid AND @$4@ @<@ $4"
+					  " THEN true ELSE false END@$3@", fragments);
+}
+
+/*
+ * Likewise no more than $4 of them, from the last contact downwards, or
+ * ("resume") from contact $7 downwards.  The last column of the result is the
+ * contact to resume from.
+ */
+static char *
+mark_batch_statement(const Source *source, bool resume)
+{
+	const char *fragments[MAX_FRAGMENTS];
+	const SourceColumn *contact = cac_source_column(source, TABLE_MESSAGES,
+													"contact_id");
+
+	fragments[0] = due_condition(source);
+	fragments[1] = mark_assignments(source);
+	fragments[2] = marked_columns(source);
+	fragments[3] = resume ?
+		cac_expand(source,
+				   psprintf(" AND @m.contact_id@ @<=@ CAST($7 AS %s)",
+							format_type_extended(contact->type, -1,
+												 FORMAT_TYPE_FORCE_QUALIFY)),
+				   NULL) : "";
+	return cac_expand(source,
+					  "WITH due AS (SELECT @m.id@ AS id, @m.contact_id@ AS contact FROM @messages@ AS m WHERE @$1@@$4@"
+					  " ORDER BY @m.contact_id@ DESC LIMIT $4 FOR NO KEY UPDATE OF m SKIP LOCKED),"
+					  " marked AS (UPDATE @messages@ AS m SET @$2@ FROM due"
+					  " WHERE @m.campaign_id@ @=@ $1 AND @m.id@ @=@ due.id RETURNING @$3@)"
+					  " SELECT marked.*, (SELECT due.contact::pg_catalog.text FROM due"
+					  " WHERE due.contact IS NOT NULL ORDER BY due.contact LIMIT 1) FROM marked", fragments);
 }
 
 /*
@@ -467,13 +562,13 @@ fail_statement(const Source *source)
 	StringInfoData set;
 
 	initStringInfo(&set);
-	append_assignment(&set, source, TABLE_MESSAGES, "status",
+	cac_append_assignment(&set, source, TABLE_MESSAGES, "status",
 					  quote_literal_cstr(cac_source_label(source, "messages",
 														  "failed")->words[0]));
-	append_assignment(&set, source, TABLE_MESSAGES, "error_message", "$2");
-	append_assignment(&set, source, TABLE_MESSAGES, "updated_at", "$3");
+	cac_append_assignment(&set, source, TABLE_MESSAGES, "error_message", "$2");
+	cac_append_assignment(&set, source, TABLE_MESSAGES, "updated_at", "$3");
 	fragments[0] = set.data;
-	return expand(source,
+	return cac_expand(source,
 				  "UPDATE @messages@ AS m SET @$1@"
 				  " WHERE @m.campaign_id@ @=@ $1 AND @m.status:pending@"
 				  " AND @m.message_type:message_1,message_2@", fragments);
@@ -494,15 +589,15 @@ write_statement(const Source *source, bool with_status)
 	initStringInfo(&set);
 	if (with_status)
 	{
-		append_assignment(&set, source, TABLE_CAMPAIGNS, "status", "$11");
-		append_assignment(&set, source, TABLE_CAMPAIGNS, "completed_at", "$12");
+		cac_append_assignment(&set, source, TABLE_CAMPAIGNS, "status", "$11");
+		cac_append_assignment(&set, source, TABLE_CAMPAIGNS, "completed_at", "$12");
 	}
 	for (int i = 0; i < NUM_STATISTICS; i++)
-		append_assignment(&set, source, TABLE_CAMPAIGNS, statistic_columns[i],
+		cac_append_assignment(&set, source, TABLE_CAMPAIGNS, statistic_columns[i],
 						  psprintf("$%d", 2 + i));
-	append_assignment(&set, source, TABLE_CAMPAIGNS, "updated_at", "$10");
+	cac_append_assignment(&set, source, TABLE_CAMPAIGNS, "updated_at", "$10");
 	fragments[0] = set.data;
-	return expand(source,
+	return cac_expand(source,
 				  "UPDATE @campaigns@ AS c SET @$1@ WHERE @c.id@ @=@ $1", fragments);
 }
 
@@ -519,8 +614,26 @@ build_statement(const Source *source, StatementKind kind)
 			return read_statement(source, kind - STATEMENT_READ);
 		case STATEMENT_TALLY:
 			return tally_statement(source);
+		case STATEMENT_COUNT:
+			return count_statement(source);
+		case STATEMENT_WITNESS:
+		case STATEMENT_WITNESS_NEXT:
+			return witness_statement(source, kind == STATEMENT_WITNESS_NEXT);
+		case STATEMENT_VERIFY:
+			return verify_statement(source);
+		case STATEMENT_SENT:
+			return sent_statement(source);
+		case STATEMENT_VERIFY_SENT:
+			return verify_sent_statement(source);
+		case STATEMENT_DUE:
+			return due_statement(source);
 		case STATEMENT_MARK:
 			return mark_statement(source);
+		case STATEMENT_MARK_FREE:
+			return mark_free_statement(source);
+		case STATEMENT_MARK_BATCH:
+		case STATEMENT_MARK_BATCH_NEXT:
+			return mark_batch_statement(source, kind == STATEMENT_MARK_BATCH_NEXT);
 		case STATEMENT_FAIL:
 			return fail_statement(source);
 		case STATEMENT_WRITE_STATUS:
@@ -620,16 +733,6 @@ status_of_word(const Source *source, const char *word)
 	return CAMPAIGN_OTHER;
 }
 
-static TimestampTz
-result_timestamp(int col)
-{
-	bool		isnull;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[0],
-									  SPI_tuptable->tupdesc, col, &isnull);
-
-	return isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
-}
-
 static int64
 result_count(int col, int64 if_null)
 {
@@ -671,22 +774,30 @@ cac_read_campaign(Source *source, Datum key, CampaignLock lock,
 		return false;
 	}
 
-	row->status_text = SPI_getvalue(SPI_tuptable->vals[0],
-									SPI_tuptable->tupdesc, col++);
+	row->status_text = cac_row_text(0, col++);
 	row->status = status_of_word(source, row->status_text);
-	row->created_at = result_timestamp(col++);
-	row->started_at = result_timestamp(col++);
-	row->resumed_at = result_timestamp(col++);
-	row->completed_at = result_timestamp(col++);
+	row->created_at = cac_row_timestamp(0, col++);
+	row->started_at = cac_row_timestamp(0, col++);
+	row->resumed_at = cac_row_timestamp(0, col++);
+	row->completed_at = cac_row_timestamp(0, col++);
 	row->total_recipients = result_count(col++, 0);
 	row->interaction_timeout = result_interval(col++);
 	row->campaign_timeout = result_interval(col++);
-	row->completion_rule = SPI_getvalue(SPI_tuptable->vals[0],
-										SPI_tuptable->tupdesc, col++);
+	row->completion_rule = cac_row_text(0, col++);
 	for (int i = 0; i < NUM_STATISTICS; i++)
 		row->statistics[i] = result_count(col++, STATISTIC_IS_NULL);
 	SPI_freetuptable(SPI_tuptable);
 	return true;
+}
+
+/*
+ * The messages in a status that no label maps.
+ */
+static int64
+unmapped(const CampaignTally *tally)
+{
+	return tally->messages - tally->pending - tally->sent - tally->delivered -
+		tally->read - tally->failed - tally->no_interaction;
 }
 
 /*
@@ -729,10 +840,119 @@ cac_read_tally(Source *source, Datum key, TimestampTz cutoff,
 	tally->due_read = result_count(col++, 0);
 	tally->completed_if_marked = result_count(col++, 0);
 	tally->awaiting_if_marked = result_count(col++, 0);
-	tally->last_sent = result_timestamp(col++);
+	tally->last_sent = cac_row_timestamp(0, col++);
 	tally->interactions = result_count(col++, 0);
-	tally->unmapped = tally->messages - tally->pending - tally->sent -
-		tally->delivered - tally->read - tally->failed - tally->no_interaction;
+	tally->unmapped = unmapped(tally);
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * cac_read_counts
+ *		Count one campaign's messages by status alone; the rest of the tally is
+ *		left as it is.
+ */
+void
+cac_read_counts(Source *source, Datum key, CampaignTally *tally)
+{
+	Oid			types[1];
+	int			col = 1;
+
+	types[0] = cac_key_type(source);
+	execute(source, STATEMENT_COUNT, 1, types, &key, NULL);
+	tally->messages = result_count(col++, 0);
+	tally->pending = result_count(col++, 0);
+	tally->sent = result_count(col++, 0);
+	tally->delivered = result_count(col++, 0);
+	tally->read = result_count(col++, 0);
+	tally->failed = result_count(col++, 0);
+	tally->no_interaction = result_count(col++, 0);
+	tally->interactions = result_count(col++, 0);
+	tally->unmapped = unmapped(tally);
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * cac_find_witness
+ *		A message that keeps a campaign open, as palloc'd text; NULL where there
+ *		is none.
+ *
+ * "awaits": does the campaign also wait for contacts who may still reply?
+ * "last" is the last witness, or NULL; it says where to begin the search.
+ */
+char *
+cac_find_witness(Source *source, Datum key, bool awaits, const char *last)
+{
+	Oid			types[3] = {InvalidOid, BOOLOID, TEXTOID};
+	Datum		values[3];
+	char	   *witness = NULL;
+
+	types[0] = cac_key_type(source);
+	values[0] = key;
+	values[1] = BoolGetDatum(awaits);
+	values[2] = last ? CStringGetTextDatum(last) : (Datum) 0;
+	if (execute(source, last ? STATEMENT_WITNESS_NEXT : STATEMENT_WITNESS,
+				last ? 3 : 2, types, values, NULL) > 0)
+		witness = cac_row_text(0, 1);
+	SPI_freetuptable(SPI_tuptable);
+	if (witness == NULL && last != NULL)
+		return cac_find_witness(source, key, awaits, NULL);
+	return witness;
+}
+
+/*
+ * cac_find_sent
+ *		A message of a campaign that was sent after "since", as palloc'd text;
+ *		NULL where there is none.
+ */
+char *
+cac_find_sent(Source *source, Datum key, TimestampTz since)
+{
+	Oid			types[2] = {InvalidOid, TIMESTAMPTZOID};
+	Datum		values[2];
+	char	   *sent = NULL;
+
+	types[0] = cac_key_type(source);
+	values[0] = key;
+	values[1] = TimestampTzGetDatum(since);
+	if (execute(source, STATEMENT_SENT, 2, types, values, NULL) > 0)
+		sent = cac_row_text(0, 1);
+	SPI_freetuptable(SPI_tuptable);
+	return sent;
+}
+
+/*
+ * cac_verify_witnesses
+ *		Which of these n campaigns does the message witnesses[i] keep open?
+ *		Or, with "since" given, was witnesses[i] sent after that?  Sets holds[i].
+ */
+void
+cac_verify_witnesses(Source *source, int n, Datum *keys, char *const *witnesses,
+					 TimestampTz since, bool *holds)
+{
+	Oid			key_type = cac_key_type(source);
+	Oid			types[3] = {InvalidOid, TEXTARRAYOID, TIMESTAMPTZOID};
+	Datum		values[3];
+	Datum	   *texts = palloc(n * sizeof(Datum));
+	bool		sent = since != DT_NOBEGIN;
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+	int64		nrows;
+
+	for (int i = 0; i < n; i++)
+		texts[i] = CStringGetTextDatum(witnesses[i]);
+	get_typlenbyvalalign(key_type, &typlen, &typbyval, &typalign);
+	types[0] = get_array_type(key_type);
+	values[0] = PointerGetDatum(construct_array(keys, n, key_type, typlen,
+												typbyval, typalign));
+	values[1] = PointerGetDatum(construct_array(texts, n, TEXTOID, -1, false,
+												TYPALIGN_INT));
+	values[2] = TimestampTzGetDatum(since);
+	nrows = execute(source, sent ? STATEMENT_VERIFY_SENT : STATEMENT_VERIFY,
+					sent ? 3 : 2, types, values, NULL);
+	memset(holds, 0, n * sizeof(bool));
+	for (int64 i = 0; i < nrows; i++)
+		holds[cac_row_count(i, 1) - 1] = true;
 	SPI_freetuptable(SPI_tuptable);
 }
 
@@ -744,41 +964,77 @@ log_marked_messages(const Source *source, int64 count)
 {
 	for (int64 i = 0; i < count; i++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		const char *name = SPI_getvalue(tuple, desc, 2);
-		const char *number = SPI_getvalue(tuple, desc, 3);
+		const char *name = cac_row_text(i, 2);
+		const char *number = cac_row_text(i, 3);
 
 		ereport(LOG,
 				(errmsg("campaign_autoclose: source \"%s\": message %s marked no_interaction: %s (%s)",
-						source->name, SPI_getvalue(tuple, desc, 1),
+						source->name, cac_row_text(i, 1),
 						name ? name : "", number ? number : ""),
 				 errhidestmt(true), errhidecontext(true)));
 	}
 }
 
 /*
+ * cac_count_due
+ *		What is to be marked of a campaign, see DueCount.
+ */
+void
+cac_count_due(Source *source, Datum key, TimestampTz cutoff,
+			  TimestampTz start, DueCount *count)
+{
+	Oid			types[3] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		values[3];
+
+	types[0] = cac_key_type(source);
+	values[0] = key;
+	values[1] = TimestampTzGetDatum(cutoff);
+	values[2] = TimestampTzGetDatum(start);
+	execute(source, STATEMENT_DUE, 3, types, values, NULL);
+	count->aged = cac_row_count(0, 1);
+	count->due = cac_row_count(0, 2);
+	count->next = cac_row_timestamp(0, 3);
+	if (count->next == DT_NOBEGIN)
+		count->next = DT_NOEND;
+	count->candidate = cac_row_text(0, 4);
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
  * cac_mark_expired
  *		Mark a campaign's expired messages no_interaction; returns how many.
+ *
+ * With a limit, *resume is (palloc'd, or NULL) what request->resume must be to
+ * mark those that are left.
  */
 int64
-cac_mark_expired(Source *source, Datum key, const MarkRequest *request)
+cac_mark_expired(Source *source, Datum key, const MarkRequest *request,
+				 char **resume)
 {
-	Oid			types[6] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID,
-	TEXTOID, TIMESTAMPTZOID};
-	Datum		values[6];
+	Oid			types[7] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID,
+	TEXTOID, TIMESTAMPTZOID, TEXTOID};
+	Datum		values[7];
+	StatementKind kind = request->free ? STATEMENT_MARK_FREE : STATEMENT_MARK;
 	int64		marked;
+	bool		muted;
 
 	types[0] = cac_key_type(source);
 	values[0] = key;
 	values[1] = TimestampTzGetDatum(request->cutoff);
 	values[2] = TimestampTzGetDatum(request->start);
-	values[3] = Int64GetDatum(request->limit);
+	values[3] = Int64GetDatum(request->limit > 0 ? request->limit : request->hash_below);
 	values[4] = CStringGetTextDatum(request->message);
 	values[5] = TimestampTzGetDatum(request->as_of);
-	marked = execute(source, STATEMENT_MARK, 6, types, values,
-					 request->limit > 0 ? NULL : "   n  ");
-	if (SPI_tuptable != NULL)
+	if (request->resume != NULL)
+		values[6] = CStringGetTextDatum(request->resume);
+	if (request->limit > 0)
+		kind = request->resume ? STATEMENT_MARK_BATCH_NEXT : STATEMENT_MARK_BATCH;
+	muted = cac_mute_notes(true);
+	marked = execute(source, kind, kind == STATEMENT_MARK_BATCH_NEXT ? 7 : 6,
+					 types, values, NULL);
+	cac_mute_notes(muted);
+	*resume = request->limit > 0 && marked > 0 ? cac_row_text(0, 4) : NULL;
+	if (source->log_messages)
 		log_marked_messages(source, marked);
 	return marked;
 }
@@ -793,12 +1049,17 @@ cac_fail_pending(Source *source, Datum key, const char *message,
 {
 	Oid			types[3] = {InvalidOid, TEXTOID, TIMESTAMPTZOID};
 	Datum		values[3];
+	int64		failed;
+	bool		muted;
 
 	types[0] = cac_key_type(source);
 	values[0] = key;
 	values[1] = CStringGetTextDatum(message);
 	values[2] = TimestampTzGetDatum(as_of);
-	return execute(source, STATEMENT_FAIL, 3, types, values, NULL);
+	muted = cac_mute_notes(true);
+	failed = execute(source, STATEMENT_FAIL, 3, types, values, NULL);
+	cac_mute_notes(muted);
+	return failed;
 }
 
 /*
@@ -834,117 +1095,4 @@ cac_write_campaign(Source *source, Datum key, const CampaignChange *change)
 	nulls[n] = change->completed_at == DT_NOBEGIN ? 'n' : ' ';
 	values[n++] = TimestampTzGetDatum(change->completed_at);
 	execute(source, STATEMENT_WRITE_STATUS, n, types, values, nulls);
-}
-
-/* ----------------------------------------------------------------
- *		The standard tables
- * ----------------------------------------------------------------
- */
-
-/*
- * The indexes are the design's three, and one for the foreign key from
- * interactions to messages, without which deleting a campaign would read all
- * interactions once for each of its messages.  No index mentions the status
- * of a message, and the fill factors leave room, so that status updates are
- * heap-only.
- */
-static const char *const standard_tables[] = {
-	"CREATE TABLE %1$s.campaigns ("
-	" id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),"
-	" name text,"
-	" status text NOT NULL DEFAULT 'draft' CHECK (status IN ('draft', 'scheduled', 'sending', 'paused', 'completed', 'failed', 'cancelled')),"
-	" total_recipients integer NOT NULL DEFAULT 0 CHECK (total_recipients >= 0),"
-	" sent_count integer NOT NULL DEFAULT 0,"
-	" success_count integer NOT NULL DEFAULT 0,"
-	" failed_count integer NOT NULL DEFAULT 0,"
-	" delivered_count integer NOT NULL DEFAULT 0,"
-	" read_count integer NOT NULL DEFAULT 0,"
-	" no_interaction_count integer NOT NULL DEFAULT 0,"
-	" pending_count integer NOT NULL DEFAULT 0,"
-	" interaction_count integer NOT NULL DEFAULT 0,"
-	" started_at timestamptz,"
-	" resumed_at timestamptz,"
-	" completed_at timestamptz,"
-	" created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),"
-	" updated_at timestamptz NOT NULL DEFAULT pg_catalog.now()"
-	") WITH (fillfactor = 50)",
-	"CREATE TABLE %1$s.contacts ("
-	" id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),"
-	" full_number text NOT NULL,"
-	" first_name text,"
-	" last_name text,"
-	" created_at timestamptz NOT NULL DEFAULT pg_catalog.now()"
-	")",
-	"CREATE TABLE %1$s.messages ("
-	" id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),"
-	" campaign_id uuid NOT NULL REFERENCES %1$s.campaigns ON DELETE CASCADE,"
-	" contact_id uuid REFERENCES %1$s.contacts,"
-	" message_type text NOT NULL DEFAULT 'message_1',"
-	" content text,"
-	" status text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'sent', 'delivered', 'read', 'failed', 'no_interaction')),"
-	" error_message text,"
-	" sent_at timestamptz,"
-	" delivered_at timestamptz,"
-	" read_at timestamptz,"
-	" created_at timestamptz NOT NULL DEFAULT pg_catalog.now(),"
-	" updated_at timestamptz NOT NULL DEFAULT pg_catalog.now(),"
-	" UNIQUE (campaign_id, contact_id, message_type)"
-	") WITH (fillfactor = 80)",
-	"CREATE TABLE %1$s.interactions ("
-	" id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),"
-	" campaign_id uuid NOT NULL REFERENCES %1$s.campaigns ON DELETE CASCADE,"
-	" contact_id uuid NOT NULL REFERENCES %1$s.contacts,"
-	" message_id uuid REFERENCES %1$s.messages ON DELETE SET NULL,"
-	" interaction_type text NOT NULL CHECK (interaction_type IN ('reply', 'reaction', 'read', 'delivered')),"
-	" content text,"
-	" received_at timestamptz NOT NULL DEFAULT pg_catalog.now()"
-	")",
-	"CREATE INDEX campaigns_open_idx ON %1$s.campaigns (id) WHERE status = 'sending'",
-	"CREATE INDEX interactions_campaign_contact_idx ON %1$s.interactions (campaign_id, contact_id)",
-	"CREATE INDEX interactions_message_idx ON %1$s.interactions (message_id) WHERE message_id IS NOT NULL"
-};
-
-/*
- * Adds the remedy where the name of an index is taken.
- */
-static void
-hint_at_taken_name(void *arg)
-{
-	if (geterrcode() == ERRCODE_DUPLICATE_TABLE)
-		errhint("To use tables that exist, attach them with campaign_attach().");
-}
-
-/*
- * cac_create_standard_tables
- *		Create the standard tables in a schema, as the current user.
- *
- * Returns their OIDs.  SPI must be connected, and pg_catalog be the whole
- * search_path.  Raises 42P07 where one of the names is taken.
- */
-void
-cac_create_standard_tables(const char *schema, Oid relid[NUM_SOURCE_TABLES])
-{
-	Oid			namespace = get_namespace_oid(schema, false);
-	ErrorContextCallback callback;
-
-	for (int i = 0; i < NUM_SOURCE_TABLES; i++)
-	{
-		if (OidIsValid(get_relname_relid(table_names[i], namespace)))
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_TABLE),
-					 errmsg("relation \"%s\" already exists in schema \"%s\"",
-							table_names[i], schema),
-					 errhint("To use tables that exist, attach them with campaign_attach().")));
-	}
-	callback.callback = hint_at_taken_name;
-	callback.arg = NULL;
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
-	for (int i = 0; i < lengthof(standard_tables); i++)
-		if (SPI_execute(psprintf(standard_tables[i], quote_identifier(schema)),
-						false, 0) < 0)
-			elog(ERROR, "could not create the standard tables");
-	error_context_stack = callback.previous;
-	for (int i = 0; i < NUM_SOURCE_TABLES; i++)
-		relid[i] = get_relname_relid(table_names[i], namespace);
 }

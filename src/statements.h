@@ -46,9 +46,22 @@ typedef struct MarkRequest
 	TimestampTz cutoff;			/* Message 1 sent before it has expired */
 	TimestampTz start;			/* the campaign's */
 	TimestampTz as_of;
-	int64		limit;			/* mark no more than that; 0: no limit */
+	bool		free;			/* do not lock them first */
+	int64		hash_below;		/* mark those whose id's hash is below that */
+	int64		limit;			/* or no more than so many; 0: no limit */
+	const char *resume;			/* with a limit: go on from here; NULL: begin */
 	const char *message;		/* the error message */
 } MarkRequest;
+
+/* What is to be marked of a campaign. */
+typedef struct DueCount
+{
+	int64		aged;			/* Message 1 rows in flight that have expired */
+	int64		due;			/* of these, the ones to mark */
+	TimestampTz next;			/* when the first of the others was sent;
+								 * DT_NOEND: there is none */
+	char	   *candidate;		/* one of the others, as palloc'd text, or NULL */
+} DueCount;
 
 /* What is written to a campaign. */
 typedef struct CampaignChange
@@ -60,9 +73,6 @@ typedef struct CampaignChange
 	TimestampTz as_of;
 } CampaignChange;
 
-extern void cac_create_standard_tables(const char *schema,
-									   Oid relid[NUM_SOURCE_TABLES]);
-
 extern Oid	cac_key_type(const Source *source);
 extern Datum *cac_open_campaigns(Source *source, MemoryContext context,
 								 int64 *count);
@@ -70,8 +80,17 @@ extern bool cac_read_campaign(Source *source, Datum key, CampaignLock lock,
 							  CampaignRow *row);
 extern void cac_read_tally(Source *source, Datum key, TimestampTz cutoff,
 						   TimestampTz start, CampaignTally *tally);
+extern void cac_read_counts(Source *source, Datum key, CampaignTally *tally);
+extern char *cac_find_witness(Source *source, Datum key, bool awaits,
+							  const char *last);
+extern char *cac_find_sent(Source *source, Datum key, TimestampTz since);
+extern void cac_verify_witnesses(Source *source, int n, Datum *keys,
+								 char *const *witnesses, TimestampTz since,
+								 bool *holds);
+extern void cac_count_due(Source *source, Datum key, TimestampTz cutoff,
+						  TimestampTz start, DueCount *count);
 extern int64 cac_mark_expired(Source *source, Datum key,
-							  const MarkRequest *request);
+							  const MarkRequest *request, char **resume);
 extern int64 cac_fail_pending(Source *source, Datum key, const char *message,
 							  TimestampTz as_of);
 extern void cac_write_campaign(Source *source, Datum key,

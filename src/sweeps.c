@@ -22,6 +22,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "port/pg_bitutils.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/datum.h"
@@ -30,10 +31,11 @@
 #include "utils/timestamp.h"
 
 #include "attempt.h"
-#include "hints.h"
 #include "lifecycle.h"
 #include "memory.h"
+#include "slots.h"
 #include "sweeps.h"
+#include "witness.h"
 
 /* Campaigns that share one transaction of a host; below the 64 subtransactions
  * that other sessions' snapshots can hold. */
@@ -47,6 +49,17 @@
  * for a campaign that needs longer: his limit doubles with each failure. */
 #define CAMPAIGN_TIME_LIMIT			4000
 #define CAMPAIGN_TIME_DOUBLINGS		6
+/* Campaigns that are marked together, pass by pass. */
+#define MARKING_GROUP				64
+/* Hints that are taken from shared memory at once, and what is put off for how
+ * long. */
+#define HINTS_AT_ONCE				64
+#define HINT_PUT_OFF				USECS_PER_SEC
+/* The share of a worker's time that counting open campaigns may take, and how
+ * much of it can be saved up, in microseconds. */
+#define COUNTING_SHARE				10
+#define COUNTING_CREDIT_MAX			USECS_PER_SEC
+
 /* One sweep of one source, while it runs. */
 typedef struct Sweep
 {
@@ -60,6 +73,7 @@ typedef struct Sweep
 
 	Datum	   *keys;			/* the candidates, allocated in context */
 	int64		nkeys;
+	bool	   *held;			/* of these: a message shows there is nothing to do */
 	List	   *retries;		/* of CampaignRetry, likewise */
 	int			uncommitted;	/* campaigns since the last commit */
 	TimestampTz committed_at;	/* when that was */
@@ -68,12 +82,21 @@ typedef struct Sweep
 	Datum		key;
 	CampaignLock lock;
 	bool		settling;		/* it is one that we closed lately */
+	bool		count;			/* its statistics are wanted */
+	bool		marking;		/* in batches, resuming from ... */
+	char		resume[NAMEDATALEN];
+	bool		in_passes;		/* or in passes, of which this is ... */
+	int			pass;
 	JudgeOutcome outcome;
 } Sweep;
 
 /* The lock that a host holds for its session, to be released on abort. */
 static LOCKTAG session_lock;
 static bool session_lock_held = false;
+
+/* How long counting may still take, in microseconds, as of when. */
+static int64 counting_credit = COUNTING_CREDIT_MAX / COUNTING_SHARE;
+static TimestampTz counting_credit_at = 0;
 
 /* ----------------------------------------------------------------
  *		One run at a time
@@ -162,6 +185,15 @@ make_constraints_immediate(void)
 }
 
 /*
+ * Does the sweep go by what is remembered in shared memory?
+ */
+static bool
+by_witness(const Sweep *sweep)
+{
+	return sweep->host != NULL && cac_shared_memory_ready();
+}
+
+/*
  * Judge the campaign in hand; AttemptFunction.
  */
 static void
@@ -179,6 +211,13 @@ judge_candidate(void *arg)
 	request.only_closed = sweep->settling;
 	request.as_owner = sweep->host != NULL;
 	request.lock = sweep->lock;
+	request.by_witness = by_witness(sweep);
+	request.count = request.by_witness &&
+		(sweep->count || (sweep->kind == SWEEP_SENDING &&
+						  cac_count_overdue(source, sweep->key, sweep->as_of)));
+	request.resume = sweep->marking ? sweep->resume : NULL;
+	request.in_passes = sweep->in_passes;
+	request.pass = sweep->pass;
 	request.batch_size = sweep->host != NULL ? source->batch_size : 0;
 	cac_judge_campaign(source, sweep->key, &request, &sweep->outcome);
 }
@@ -246,15 +285,14 @@ note_skip(Sweep *sweep, const char *campaign_id, const CampaignRetry *retry)
  * Add the campaign in hand to the sweep's result.
  */
 static void
-add_outcome(Sweep *sweep, bool first_round)
+add_outcome(Sweep *sweep)
 {
 	const JudgeOutcome *outcome = &sweep->outcome;
 	SweepResult *result = sweep->result;
 
-	if (first_round)
-		result->messages_checked += outcome->messages_checked;
+	result->messages_checked += outcome->messages_checked;
 	result->messages_marked += outcome->messages_marked;
-	if (outcome->more)
+	if (outcome->more || outcome->next_pass)
 		return;
 	result->campaigns_updated += outcome->updated;
 	result->campaigns_closed += outcome->closed;
@@ -306,6 +344,19 @@ may_go_on(const Sweep *sweep)
 }
 
 /*
+ * A pass that does not lock the rows first ran into one that somebody holds:
+ * leave it to the last pass, which does not wait.
+ */
+static bool
+passed_over(Sweep *sweep, const ErrorData *error)
+{
+	sweep->outcome.next_pass = sweep->in_passes &&
+		sweep->pass < MARKING_PASSES - 1 &&
+		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+	return sweep->outcome.next_pass;
+}
+
+/*
  * Process one candidate, in as many rounds as it has batches.  False where the
  * host wants to stop.
  */
@@ -314,10 +365,10 @@ process_candidate(Sweep *sweep, Datum key)
 {
 	char	   *campaign_id = cac_key_text(cac_source_open(sweep->source), key);
 	CampaignRetry *retry = find_retry(sweep, campaign_id);
-	bool		first_round = true;
 	ErrorData  *error;
 
 	/* a later time comes from a caller's as_of, and is not to be waited for */
+	memset(&sweep->outcome, 0, sizeof(sweep->outcome));
 	if (retry != NULL && retry->retry_at > sweep->as_of &&
 		retry->retry_at <= cac_after(sweep->as_of, cac_retry_backoff(retry->failures)))
 	{
@@ -325,6 +376,7 @@ process_candidate(Sweep *sweep, Datum key)
 		return true;
 	}
 	sweep->key = key;
+	sweep->marking = false;
 	sweep->lock = retry != NULL && retry->skips >= SKIPS_BEFORE_WAITING ?
 		LOCK_WAIT : LOCK_SKIP;
 	do
@@ -336,6 +388,9 @@ process_candidate(Sweep *sweep, Datum key)
 		if (!cac_attempt(judge_candidate, sweep, time_limit(sweep, retry),
 						 &error))
 		{
+			memset(&sweep->outcome, 0, sizeof(sweep->outcome));
+			if (passed_over(sweep, error))
+				return true;
 			sweep->result->campaigns_skipped++;
 			if (sweep->dry_run)
 				warn_of_failure(sweep, campaign_id, error,
@@ -345,19 +400,153 @@ process_candidate(Sweep *sweep, Datum key)
 			commit_now(sweep);
 			return true;
 		}
-		add_outcome(sweep, first_round);
-		first_round = false;
+		add_outcome(sweep);
 		if (sweep->outcome.more)
+		{
+			sweep->marking = true;
+			strcpy(sweep->resume, sweep->outcome.resume);
 			commit_now(sweep);
+		}
 	} while (sweep->outcome.more);
 
-	if (sweep->dry_run)
+	if (sweep->dry_run || sweep->outcome.next_pass)
 		return true;
 	if (sweep->outcome.skipped)
 		note_skip(sweep, campaign_id, retry);
 	else if (retry != NULL)
 		cac_forget_retry(cac_source_open(sweep->source), sweep->kind, campaign_id);
 	return true;
+}
+
+static void
+begin_sweep(Sweep *sweep, const SweepRequest *request, SweepResult *result)
+{
+	memset(sweep, 0, sizeof(*sweep));
+	sweep->source = request->source;
+	sweep->kind = request->kind;
+	sweep->as_of = request->as_of;
+	sweep->dry_run = request->dry_run;
+	sweep->host = request->host;
+	sweep->result = result;
+	sweep->context = AllocSetContextCreate(CurrentMemoryContext,
+										   "campaign_autoclose sweep",
+										   ALLOCSET_DEFAULT_SIZES);
+}
+
+/* ----------------------------------------------------------------
+ *		Hints
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * May a campaign's statistics be counted now?  Counting them while it is open
+ * takes a tenth of a worker's time, and of the campaign's.
+ */
+static bool
+may_count(const Source *source, Datum key, TimestampTz now)
+{
+	int64		elapsed = Max(now - counting_credit_at, 0);
+
+	counting_credit = Min(counting_credit + elapsed / COUNTING_SHARE,
+						  COUNTING_CREDIT_MAX);
+	counting_credit_at = now;
+	return counting_credit > 0 && now >= cac_count_not_before(source, key);
+}
+
+/*
+ * Judge the campaign of one hint; count it if its statistics have changed and
+ * there is time for it, else put that off.  False where the host wants to stop.
+ */
+static bool
+serve_hint(Sweep *sweep, const HintKey *hint, int flags)
+{
+	Source	   *source = cac_source_open(sweep->source);
+	Datum		key = cac_key_of_hint(source, hint);
+	TimestampTz now = GetCurrentTimestamp();
+	int			left = 0;
+	bool		go_on;
+
+	sweep->as_of = now;
+	sweep->count = (flags & HINT_CHANGED) != 0 && may_count(source, key, now);
+	if (flags & HINT_CHECK)
+		cac_expect_expiry(source, key);
+	else if (!sweep->count)
+	{
+		cac_hint_put(hint, HINT_CHANGED,
+					 Max(cac_count_not_before(source, key),
+						 cac_after(now, HINT_PUT_OFF)));
+		return true;
+	}
+	go_on = process_candidate(sweep, key);
+	if (sweep->count)
+		counting_credit -= GetCurrentTimestamp() - now;
+	else
+		left |= flags & HINT_CHANGED;
+	if (!go_on || sweep->outcome.skipped)
+		left |= flags;
+	if (left != 0)
+		cac_hint_put(hint, left, cac_after(now, HINT_PUT_OFF));
+	return go_on;
+}
+
+/*
+ * cac_serve_hints
+ *		Judge the campaigns of a source of which a hint that has fallen due says
+ *		that they are worth a look, *served of them.  False where the host wants
+ *		to stop.
+ */
+bool
+cac_serve_hints(const SweepRequest *request, int64 *served)
+{
+	Source	   *source = cac_source_open(request->source);
+	SweepResult result = {0};
+	Sweep		sweep;
+	MemoryContext old;
+	HintKey		hints[HINTS_AT_ONCE];
+	int			flags[HINTS_AT_ONCE];
+	int			n;
+	bool		go_on = true;
+
+	n = cac_hints_take(MyDatabaseId, source->relid[TABLE_CAMPAIGNS],
+					   GetCurrentTimestamp(), hints, flags, HINTS_AT_ONCE);
+	*served = n;
+	if (n == 0)
+		return true;
+	begin_sweep(&sweep, request, &result);
+	old = MemoryContextSwitchTo(sweep.context);
+	sweep.retries = cac_retries(source, request->kind);
+	MemoryContextSwitchTo(old);
+	commit_now(&sweep);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (go_on)
+		{
+			go_on = serve_hint(&sweep, &hints[i], flags[i]);
+			cac_hints_served(pg_popcount32(flags[i]));
+		}
+		else
+			cac_hint_put(&hints[i], flags[i], GetCurrentTimestamp());
+		commit_now(&sweep);
+	}
+	MemoryContextDelete(sweep.context);
+	return go_on;
+}
+
+/*
+ * A long sweep does not keep the hints waiting.
+ */
+static bool
+serve_hints_meanwhile(const Sweep *sweep)
+{
+	SweepRequest request = {.source = sweep->source, .kind = SWEEP_SENDING,
+		.by_clock = true, .host = sweep->host};
+
+	int64		served;
+
+	if (!by_witness(sweep) || cac_hints_next(MyDatabaseId) > GetCurrentTimestamp())
+		return true;
+	return cac_serve_hints(&request, &served);
 }
 
 /* ----------------------------------------------------------------
@@ -379,6 +568,14 @@ find_candidates(void *arg)
 	cac_source_check(source);
 	cac_source_enter(source, sweep->host != NULL, &saved);
 	sweep->keys = cac_open_campaigns(source, sweep->context, &sweep->nkeys);
+	if (by_witness(sweep) &&
+		(sweep->kind == SWEEP_SENDING || sweep->kind == SWEEP_INTERRUPTED))
+	{
+		sweep->held = MemoryContextAllocZero(sweep->context,
+											 Max(sweep->nkeys, 1) * sizeof(bool));
+		cac_verify_candidates(source, sweep->kind, sweep->as_of, sweep->keys,
+							  sweep->nkeys, sweep->held);
+	}
 	cac_leave(&saved);
 
 	old = MemoryContextSwitchTo(sweep->context);
@@ -411,18 +608,79 @@ process_settling(Sweep *sweep)
 	return true;
 }
 
+/*
+ * One pass over a group of candidates: those that are not done with.
+ */
 static bool
-process_candidates(Sweep *sweep)
+process_pass(Sweep *sweep, int64 first, int64 last, bool *done)
 {
-	cac_progress_begin(sweep->source, cac_sweep_name(sweep->kind), sweep->nkeys);
+	for (int64 i = first; i < last; i++)
+	{
+		if (done[i - first])
+			continue;
+		if (!process_candidate(sweep, sweep->keys[i]))
+			return false;
+		done[i - first] = !sweep->outcome.next_pass;
+		commit_if_due(sweep);
+		if (sweep->uncommitted == 0 && !serve_hints_meanwhile(sweep))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The candidates of the 24-hour sweep, in groups, in passes.
+ */
+static bool
+process_in_passes(Sweep *sweep)
+{
+	for (int64 first = 0; first < sweep->nkeys; first += MARKING_GROUP)
+	{
+		int64		last = Min(first + MARKING_GROUP, sweep->nkeys);
+		bool		done[MARKING_GROUP] = {0};
+
+		sweep->result->campaigns_checked += last - first;
+		sweep->in_passes = true;
+		for (sweep->pass = 0; sweep->pass < MARKING_PASSES; sweep->pass++)
+		{
+			if (!process_pass(sweep, first, last, done))
+				return false;
+			/* so that the next pass finds room in the pages of this one */
+			commit_now(sweep);
+		}
+		cac_progress_done(last);
+	}
+	return true;
+}
+
+static bool
+process_one_by_one(Sweep *sweep)
+{
 	for (int64 i = 0; i < sweep->nkeys; i++)
 	{
 		sweep->result->campaigns_checked++;
+		if (sweep->held != NULL && sweep->held[i])
+			continue;
 		if (!process_candidate(sweep, sweep->keys[i]))
 			return false;
 		commit_if_due(sweep);
 		cac_progress_done(i + 1);
+		if (sweep->uncommitted == 0 && !serve_hints_meanwhile(sweep))
+			return false;
 	}
+	return true;
+}
+
+static bool
+process_candidates(Sweep *sweep)
+{
+	cac_progress_begin(sweep->source, cac_sweep_name(sweep->kind), sweep->nkeys);
+	if (sweep->kind == SWEEP_EXPIRED && sweep->host != NULL)
+		return process_in_passes(sweep);
+	if (!process_one_by_one(sweep))
+		return false;
+	if (by_witness(sweep) && sweep->kind == SWEEP_SENDING)
+		cac_prune_tracked(cac_source_open(sweep->source), sweep->keys, sweep->nkeys);
 	return true;
 }
 
@@ -454,21 +712,6 @@ perform(Sweep *sweep, char **message)
 	if (sweep->kind == SWEEP_SENDING && !process_settling(sweep))
 		return false;
 	return process_candidates(sweep);
-}
-
-static void
-begin_sweep(Sweep *sweep, const SweepRequest *request, SweepResult *result)
-{
-	memset(sweep, 0, sizeof(*sweep));
-	sweep->source = request->source;
-	sweep->kind = request->kind;
-	sweep->as_of = request->as_of;
-	sweep->dry_run = request->dry_run;
-	sweep->host = request->host;
-	sweep->result = result;
-	sweep->context = AllocSetContextCreate(CurrentMemoryContext,
-										   "campaign_autoclose sweep",
-										   ALLOCSET_DEFAULT_SIZES);
 }
 
 static void

@@ -34,6 +34,7 @@ typedef enum SweepEnd
 } SweepEnd;
 
 extern SweepEnd cac_run_sweep(const SweepRequest *request, SweepResult *total);
+extern bool cac_serve_hints(const SweepRequest *request, int64 *served);
 extern bool cac_retry_campaigns(const SweepRequest *request);
 
 #endif							/* CAC_SWEEPS_H */

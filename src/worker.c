@@ -7,6 +7,7 @@
  * to the slot, connects to the slot's database, and runs what is due there, in
  * cycles.  After each it lingers for a moment, since where something has just
  * happened something more is likely to, and a new visit costs milliseconds.
+ * A hint that falls due meanwhile is served when it does.
  * Then it leaves word when it will next be needed, and exits: an idle database
  * has no connection of ours.
  *
@@ -38,8 +39,10 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "hints.h"
 #include "schedule.h"
 #include "settings.h"
+#include "source.h"
 #include "worker.h"
 
 #define EXTENSION_NAME		"campaign_autoclose"
@@ -189,6 +192,33 @@ force_settings(void)
 	SetConfigOption("application_name", MyBgworkerEntry->bgw_name, PGC_USERSET, PGC_S_OVERRIDE);
 }
 
+static bool
+has_no_source(const HintKey *key, void *arg)
+{
+	return key->dboid == MyDatabaseId &&
+		!list_member_oid((List *) arg, key->campaigns);
+}
+
+/*
+ * Drops the hints of sources that were paused or detached, or have become
+ * unusable: nobody would take them.  SPI is connected.
+ */
+static void
+drop_stray_hints(void)
+{
+	List	   *campaigns = NIL;
+	ListCell   *lc;
+
+	foreach(lc, cac_source_list(false))
+	{
+		Source	   *source = cac_source_find(lfirst(lc));
+
+		if (source != NULL && cac_source_heeds_hints(source))
+			campaigns = lappend_oid(campaigns, source->relid[TABLE_CAMPAIGNS]);
+	}
+	cac_hints_drop(has_no_source, campaigns);
+}
+
 /*
  * Runs whatever is due.  Returns when something will next be, DT_NOEND where
  * nothing will until there are news; *installed says whether the database has
@@ -211,8 +241,12 @@ run_cycle(bool *installed)
 		if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 			elog(ERROR, "SPI_connect_ext failed");
 		next_due = cac_run_due_sweeps(NULL, false, &host);
+		if (cac_hints_next(MyDatabaseId) <= GetCurrentTimestamp())
+			drop_stray_hints();
 		SPI_finish();
 	}
+	else
+		cac_hints_drop(has_no_source, NIL);
 	CommitTransactionCommand();
 	pgstat_report_stat(true);
 	pgstat_report_activity(STATE_IDLE, NULL);
@@ -264,12 +298,21 @@ linger(TimestampTz next_due)
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz not_before = TimestampTzPlusMilliseconds(now, PAUSE_MS);
 	TimestampTz until = TimestampTzPlusMilliseconds(now, LINGER_MS);
+	TimestampTz due = next_due;
 
-	cac_slot_set_state(SLOT_LINGERING, next_due);
+	cac_slot_set_state(SLOT_LINGERING, due);
 
 	while (go_on())
 	{
+		TimestampTz hint_due = cac_hints_next(MyDatabaseId);
 		TimestampTz wake;
+
+		/* whoever puts one that is due before this wakes us */
+		if (due != Min(next_due, hint_due))
+		{
+			due = Min(next_due, hint_due);
+			cac_slot_set_state(SLOT_LINGERING, due);
+		}
 
 		/* each deadline clamped, for the clock may step back */
 		now = GetCurrentTimestamp();
@@ -278,10 +321,10 @@ linger(TimestampTz next_due)
 
 		if (cac_databases_waiting() || now >= until)
 			return false;
-		if (now >= not_before && (next_due <= now || cac_slot_has_news()))
+		if (now >= not_before && (due <= now || cac_slot_has_news()))
 			return true;
 
-		wake = now < not_before ? not_before : Min(until, Max(next_due, now));
+		wake = now < not_before ? not_before : Min(until, Max(due, now));
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 Min(LOOK_MS, Max(1, TimestampDifferenceMilliseconds(now, wake))),
@@ -293,16 +336,15 @@ linger(TimestampTz next_due)
 
 /*
  * Serves the database until there is nothing more to stay for.  Returns when it
- * will need the next visit.
+ * will need the next visit; *not_before is when it may have one.
  */
 static TimestampTz
-serve_database(void)
+serve_database(TimestampTz *not_before)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
 												  "campaign_autoclose cycle",
 												  ALLOCSET_DEFAULT_SIZES);
 	TimestampTz next_due = GetCurrentTimestamp();
-	TimestampTz put_off;
 	bool		installed = true;
 
 	turn_started_at = next_due;
@@ -319,11 +361,9 @@ serve_database(void)
 	/* to be terminated is logged as it is for any session */
 	CHECK_FOR_INTERRUPTS();
 
+	*not_before = DT_NOBEGIN;
 	if (stop_reason == STOP_WANTED)
-	{
-		put_off = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WANTED_PUT_OFF_MS);
-		next_due = Max(next_due, put_off);
-	}
+		*not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WANTED_PUT_OFF_MS);
 	return next_due;
 }
 
@@ -335,6 +375,8 @@ cac_worker_main(Datum main_arg)
 {
 	SlotClaim	claim;
 	Oid			dboid = InvalidOid;
+	TimestampTz next_due;
+	TimestampTz not_before;
 
 	memcpy(&claim, MyBgworkerEntry->bgw_extra, sizeof(SlotClaim));
 
@@ -349,6 +391,7 @@ cac_worker_main(Datum main_arg)
 	force_settings();
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
 
-	cac_slot_finish(serve_database());
+	next_due = serve_database(&not_before);
+	cac_slot_finish(next_due, not_before);
 	proc_exit(0);
 }

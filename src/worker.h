@@ -8,8 +8,9 @@
 #ifndef CAC_WORKER_H
 #define CAC_WORKER_H
 
-#include "hints.h"
 #include "postmaster/bgworker.h"
+
+#include "slots.h"
 
 /*
  * How long a database is left alone that somebody wants for himself (ms).  By

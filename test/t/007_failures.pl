@@ -147,14 +147,14 @@ $node->safe_psql('shop', "SELECT FROM campaign_alter('public', 'on_event', NULL)
 
 $before = $node->safe_psql('shop', 'SELECT max(id) FROM campaign_sweep_run');
 my $application = session($node, 'shop');
-my $held = add_campaign($node, 'shop', 'awaiting', name => 'held');
-$application->query_safe("BEGIN; SELECT FROM campaigns WHERE id = '$held' FOR UPDATE");
 $node->safe_psql('shop', "SELECT FROM campaign_alter('public', 'mode', 'paused')");
+my $held = add_campaign($node, 'shop', 'complete', name => 'held');
+$application->query_safe("BEGIN; SELECT FROM campaigns WHERE id = '$held' FOR UPDATE");
 @fine = map { add_campaign($node, 'shop', 'complete') } 1 .. 4;
 $node->safe_psql('shop', "SELECT FROM campaign_alter('public', 'mode', 'active')");
 eventually($node, 'shop', "SELECT skips > 0 AND failures = 0 FROM campaign_retry WHERE campaign_id = '$held'", 'a campaign that is held is skipped');
-$application->query_safe("UPDATE messages SET status = 'failed' WHERE campaign_id = '$held'; COMMIT");
 all_closed('the others are closed', @fine);
+$application->query_safe('COMMIT');
 all_closed('so is the one that was held, once it is not', $held);
 is($node->safe_psql('shop', "SELECT sum(campaigns_skipped) BETWEEN 1 AND 3 FROM campaign_sweep_run WHERE id > $before AND sweep = 'sending'"),
 	't', 'the sweeps have counted it');

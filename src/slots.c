@@ -1,0 +1,913 @@
+/*-------------------------------------------------------------------------
+ *
+ * slots.c
+ *		Shared memory: the launcher, the worker slots, the news.
+ *
+ * One chunk of fixed size, reserved at preload and initialised when the server
+ * starts or restarts after a crash, under one LWLock.  Nothing here is needed
+ * for a verdict: what is lost costs latency, never correctness.  Where the
+ * library was not preloaded, every function does nothing.
+ *
+ * 1. The launcher's fields are written by the launcher; its latch is set by
+ *	  anyone, under the lock in either mode, so that the pointer is valid.
+ *
+ * 2. A worker slot is one visit of one database.
+ *
+ *		free -> starting			launcher, cac_slot_claim()
+ *		starting -> running			worker, cac_slot_attach()
+ *		running <-> lingering		worker, cac_slot_set_state()
+ *		running, lingering -> exited	worker, when its process exits
+ *		starting -> free			launcher, cac_slot_unclaim(): never asked for
+ *		any but free -> exited		launcher, cac_slot_lost(): it will never come
+ *		exited -> free				launcher, cac_collect()
+ *
+ *	  The launcher alone takes and frees slots, and gives a database only one:
+ *	  so no database ever has two workers.  A slot outlives the launcher; the
+ *	  next one adopts it.  Each use has a generation, and a worker that comes
+ *	  too late for its own is sent away.
+ *
+ *	  Every field of a slot is written under the lock in exclusive mode, and
+ *	  read under it in shared mode, with two exceptions: campaigns_done, atomic
+ *	  because it changes with every campaign; and what a worker reads of its
+ *	  own slot, when only it writes that.
+ *
+ * 3. News: a database where an extension or a source is new or changed.  The
+ *	  wish is kept in backend memory and published when the transaction
+ *	  commits.  If a worker is in that database it is told directly, by "news"
+ *	  in its slot; and if it has left its work by then, its exit turns that into
+ *	  "due now".  Otherwise the database's OID goes to the launcher.  Nobody
+ *	  looks between the two, since one lock covers both.
+ *
+ * 4. Hints (hints.c) are steered: whoever puts one has the worker of the
+ *	  database woken, if there is one, or else the launcher, but only if they
+ *	  would sleep past its due time.  Both first say until when they mean to
+ *	  sleep and then look at the hints, or, as the launcher, say that they are
+ *	  awake, look, and then say until when they will sleep; so that a hint is
+ *	  either seen or finds somebody to wake.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_authid.h"
+#include "commands/dbcommands.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+#include "compat.h"
+#include "settings.h"
+#include "slots.h"
+
+#define SHARED_NAME			"campaign_autoclose"
+
+/* Columns of cac_report_processes(). */
+#define REPORT_COLUMNS		14
+
+typedef struct WorkerSlot
+{
+	uint32		generation;
+	SlotState	state;
+	Oid			dboid;
+	pid_t		pid;			/* 0 unless attached */
+	Latch	   *latch;			/* NULL unless attached */
+	TimestampTz started_at;		/* when it was claimed */
+	NameData	source;			/* what it is doing; empty: nothing */
+	NameData	sweep;
+	int64		campaigns_total;
+	pg_atomic_uint64 campaigns_done;
+	TimestampTz next_due;		/* when its database will need a visit */
+	TimestampTz not_before;		/* and when it may have one */
+	bool		finished;		/* next_due is the worker's last word */
+	bool		news;			/* since its latest cycle began */
+	bool		failed;
+	char		last_error[CAC_MESSAGE_LEN];
+} WorkerSlot;
+
+typedef struct SharedState
+{
+	LWLock	   *lock;
+
+	pid_t		launcher_pid;	/* 0: there is none */
+	Latch	   *launcher_latch;
+	TimestampTz launcher_started_at;
+	TimestampTz launcher_next_wake;
+	TimestampTz launcher_heeds; /* it is woken for what is due before this */
+	char		launcher_error[CAC_MESSAGE_LEN];
+	pg_atomic_uint32 databases_waiting; /* due, and no slot free */
+
+	NewsReport	news;
+	VisitCounters counters;
+
+	int			nslots;
+	WorkerSlot	slots[FLEXIBLE_ARRAY_MEMBER];
+} SharedState;
+
+static SharedState *shared = NULL;
+
+/* This process's own slot, if it is a worker that has attached. */
+static WorkerSlot *my_slot = NULL;
+
+/* Has the current transaction news of its database? */
+static bool news_at_commit = false;
+
+static shmem_request_hook_type previous_shmem_request_hook = NULL;
+static shmem_startup_hook_type previous_shmem_startup_hook = NULL;
+
+static void request_shared_memory(void);
+static void start_shared_memory(void);
+static void launcher_detach(int code, Datum arg);
+static void slot_detach(int code, Datum arg);
+static void news_xact_callback(XactEvent event, void *arg);
+
+/* ----------------------------------------------------------------
+ * Set-up
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * Has the shared memory reserved.  Called once, while libraries are preloaded.
+ */
+void
+cac_reserve_shared_memory(void)
+{
+	previous_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shared_memory;
+	previous_shmem_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = start_shared_memory;
+}
+
+/*
+ * Was the library preloaded?  If not, nothing runs in the background.
+ */
+bool
+cac_shared_memory_ready(void)
+{
+	return shared != NULL;
+}
+
+static Size
+shared_memory_size(void)
+{
+	return MAXALIGN(add_size(offsetof(SharedState, slots),
+							 mul_size(cac_max_workers, sizeof(WorkerSlot))));
+}
+
+static void
+request_shared_memory(void)
+{
+	if (previous_shmem_request_hook)
+		previous_shmem_request_hook();
+
+	RequestAddinShmemSpace(shared_memory_size());
+	RequestNamedLWLockTranche(SHARED_NAME, 1);
+}
+
+/*
+ * Also called by the postmaster after a crash, on memory that is new again.
+ */
+static void
+start_shared_memory(void)
+{
+	bool		found;
+
+	if (previous_shmem_startup_hook)
+		previous_shmem_startup_hook();
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared = ShmemInitStruct(SHARED_NAME, shared_memory_size(), &found);
+	if (!found)
+	{
+		int			i;
+
+		memset(shared, 0, shared_memory_size());
+		shared->lock = &GetNamedLWLockTranche(SHARED_NAME)->lock;
+		pg_atomic_init_u32(&shared->databases_waiting, 0);
+		shared->nslots = cac_max_workers;
+		for (i = 0; i < shared->nslots; i++)
+			pg_atomic_init_u64(&shared->slots[i].campaigns_done, 0);
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/*
+ * Copies a message to its place in shared memory, whole characters only.  The
+ * caller holds the lock, so this must not raise.
+ */
+static void
+store_message(char *place, const char *message)
+{
+	int			len = strlen(message);
+
+	if (len >= CAC_MESSAGE_LEN)
+		len = pg_mbcliplen(message, len, CAC_MESSAGE_LEN - 1);
+	memcpy(place, message, len);
+	place[len] = '\0';
+}
+
+/*
+ * The caller holds the lock, in either mode.
+ */
+static void
+wake_launcher(void)
+{
+	if (shared->launcher_latch != NULL)
+		SetLatch(shared->launcher_latch);
+}
+
+/* ----------------------------------------------------------------
+ * News
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * Notes that this database has something that a worker should look at, to be
+ * made known when the current transaction commits, and forgotten if it aborts.
+ * What a subtransaction noted stands even if that is rolled back: a visit for
+ * nothing costs milliseconds.
+ */
+void
+cac_announce_news(void)
+{
+	static bool registered = false;
+
+	if (shared == NULL)
+		return;
+
+	if (!registered)
+	{
+		RegisterXactCallback(news_xact_callback, NULL);
+		registered = true;
+	}
+	news_at_commit = true;
+}
+
+/*
+ * Runs after the commit record is written, so nothing here may raise: no
+ * memory is allocated, and an LWLock is all that is waited for.
+ */
+static void
+publish_news(void)
+{
+	NewsReport *news = &shared->news;
+	int			i;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->counters.news++;
+
+	for (i = 0; i < shared->nslots; i++)
+	{
+		WorkerSlot *slot = &shared->slots[i];
+
+		if (slot->dboid == MyDatabaseId &&
+			slot->state != SLOT_FREE && slot->state != SLOT_EXITED)
+		{
+			slot->news = true;
+			if (slot->latch != NULL)
+				SetLatch(slot->latch);
+			LWLockRelease(shared->lock);
+			return;
+		}
+	}
+
+	for (i = 0; i < news->count; i++)
+	{
+		if (news->dboids[i] == MyDatabaseId)
+			break;
+	}
+	if (i < CAC_MAX_NEWS)
+	{
+		news->dboids[i] = MyDatabaseId;
+		news->count = Max(news->count, i + 1);
+	}
+	else
+	{
+		news->everywhere = true;
+		shared->counters.news_overflows++;
+	}
+	wake_launcher();
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * A prepared transaction is announced when it is prepared, since no callback
+ * of ours runs at COMMIT PREPARED, which another session may do.
+ */
+static void
+news_xact_callback(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PREPARE:
+			if (news_at_commit)
+				publish_news();
+			news_at_commit = false;
+			break;
+		case XACT_EVENT_ABORT:
+			news_at_commit = false;
+			break;
+		default:
+			break;
+	}
+}
+
+/* ----------------------------------------------------------------
+ * Hints
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * Something in this database is due at that moment: wakes whoever has to know
+ * and does not.  A worker that is starting or running will look by itself; one
+ * that leaves wakes the launcher, which looks too.
+ *
+ * Called after the commit record is written: nothing here may raise.
+ */
+void
+cac_steer(Oid dboid, TimestampTz due)
+{
+	bool		served = false;
+	int			i;
+
+	if (shared == NULL)
+		return;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	for (i = 0; i < shared->nslots && !served; i++)
+	{
+		WorkerSlot *slot = &shared->slots[i];
+
+		if (slot->dboid != dboid ||
+			slot->state == SLOT_FREE || slot->state == SLOT_EXITED)
+			continue;
+		served = true;
+		if (slot->state == SLOT_LINGERING && slot->next_due > due)
+			SetLatch(slot->latch);
+	}
+	if (!served && due < shared->launcher_heeds)
+		wake_launcher();
+	LWLockRelease(shared->lock);
+}
+
+/* ----------------------------------------------------------------
+ * The launcher's side
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * Makes the calling process known as the launcher, until it exits.
+ */
+void
+cac_launcher_attach(void)
+{
+	before_shmem_exit(launcher_detach, (Datum) 0);
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->launcher_pid = MyProcPid;
+	shared->launcher_latch = MyLatch;
+	shared->launcher_started_at = GetCurrentTimestamp();
+	shared->launcher_next_wake = shared->launcher_started_at;
+	shared->launcher_heeds = DT_NOBEGIN;
+	shared->launcher_error[0] = '\0';
+	LWLockRelease(shared->lock);
+}
+
+static void
+launcher_detach(int code, Datum arg)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->launcher_pid = 0;
+	shared->launcher_latch = NULL;
+	pg_atomic_write_u32(&shared->databases_waiting, 0);
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * Says when the launcher will next look by itself, whether a hint may have it
+ * look sooner, and how many databases are due for which there is no worker.
+ * If there are any, workers that have nothing to do make room.
+ */
+void
+cac_launcher_publish(TimestampTz next_wake, bool heeds_hints, int databases_waiting)
+{
+	int			i;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->launcher_next_wake = next_wake;
+	shared->launcher_heeds = heeds_hints ? next_wake : DT_NOBEGIN;
+	pg_atomic_write_u32(&shared->databases_waiting, databases_waiting);
+	for (i = 0; databases_waiting > 0 && i < shared->nslots; i++)
+	{
+		if (shared->slots[i].state == SLOT_LINGERING)
+			SetLatch(shared->slots[i].latch);
+	}
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * Sets the error that the launcher shows; an empty one clears it.
+ */
+void
+cac_launcher_error(const char *message)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	store_message(shared->launcher_error, message);
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * Takes a slot for a worker in this database.  False, and nothing is changed,
+ * if no slot is free or if the database has one.
+ */
+bool
+cac_slot_claim(Oid dboid, SlotClaim *claim)
+{
+	WorkerSlot *slot = NULL;
+	int			i;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	for (i = 0; i < shared->nslots; i++)
+	{
+		if (shared->slots[i].state == SLOT_FREE)
+		{
+			if (slot == NULL)
+				slot = &shared->slots[i];
+		}
+		else if (shared->slots[i].dboid == dboid)
+		{
+			LWLockRelease(shared->lock);
+			return false;
+		}
+	}
+
+	if (slot != NULL)
+	{
+		slot->generation++;
+		slot->state = SLOT_STARTING;
+		slot->dboid = dboid;
+		slot->pid = 0;
+		slot->latch = NULL;
+		slot->started_at = GetCurrentTimestamp();
+		memset(&slot->source, 0, sizeof(NameData));
+		memset(&slot->sweep, 0, sizeof(NameData));
+		slot->campaigns_total = 0;
+		pg_atomic_write_u64(&slot->campaigns_done, 0);
+		slot->next_due = DT_NOBEGIN;
+		slot->not_before = DT_NOBEGIN;
+		slot->finished = false;
+		slot->news = false;
+		slot->failed = false;
+		slot->last_error[0] = '\0';
+
+		claim->index = slot - shared->slots;
+		claim->generation = slot->generation;
+	}
+	LWLockRelease(shared->lock);
+	return slot != NULL;
+}
+
+/*
+ * Gives back a slot for which no worker could be had after all.  News that it
+ * was given meanwhile are not lost: its database is due as it was.
+ */
+void
+cac_slot_unclaim(const SlotClaim *claim)
+{
+	WorkerSlot *slot = &shared->slots[claim->index];
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	Assert(slot->generation == claim->generation);
+	Assert(slot->state == SLOT_STARTING);
+	slot->state = SLOT_FREE;
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * Says that the worker of this claim is gone without having said so, or will
+ * not be let in any more.  Nothing happens if it has said so after all.
+ */
+void
+cac_slot_lost(const SlotClaim *claim, const char *message)
+{
+	WorkerSlot *slot = &shared->slots[claim->index];
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	if (slot->generation == claim->generation &&
+		slot->state != SLOT_FREE && slot->state != SLOT_EXITED)
+	{
+		slot->generation++;
+		slot->state = SLOT_EXITED;
+		slot->pid = 0;
+		slot->latch = NULL;
+		slot->failed = true;
+		store_message(slot->last_error, message);
+		wake_launcher();
+	}
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * Reports every slot to the array (of cac_max_workers) and the news, frees the
+ * slots that have been left, and forgets the news: all at one moment, so that
+ * what a worker published cannot overrule news that came after it had left.
+ * From here to cac_launcher_publish() any hint wakes the launcher.
+ */
+void
+cac_collect(SlotReport *slots, NewsReport *news)
+{
+	int			i;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	for (i = 0; i < shared->nslots; i++)
+	{
+		WorkerSlot *slot = &shared->slots[i];
+
+		slots[i].state = slot->state;
+		slots[i].claim.index = i;
+		slots[i].claim.generation = slot->generation;
+		slots[i].dboid = slot->dboid;
+		slots[i].started_at = slot->started_at;
+		slots[i].next_due = slot->next_due;
+		slots[i].not_before = slot->not_before;
+		slots[i].failed = slot->failed;
+		memcpy(slots[i].last_error, slot->last_error, CAC_MESSAGE_LEN);
+
+		if (slot->state == SLOT_EXITED)
+		{
+			slot->state = SLOT_FREE;
+			shared->counters.visits++;
+			if (slot->failed)
+				shared->counters.failed_visits++;
+		}
+	}
+
+	memcpy(news, &shared->news, sizeof(NewsReport));
+	shared->news.count = 0;
+	shared->news.everywhere = false;
+	shared->launcher_heeds = DT_NOEND;
+	LWLockRelease(shared->lock);
+}
+
+/* ----------------------------------------------------------------
+ * The worker's side
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * Makes the calling process the worker of this claim, until it exits, and
+ * tells it its database.  False if it has come too late: it must leave.
+ *
+ * To be called before the process connects to its database: its exit then
+ * comes after the rollback of whatever it was doing, so that the next worker
+ * cannot meet this one's transaction.
+ */
+bool
+cac_slot_attach(const SlotClaim *claim, Oid *dboid)
+{
+	WorkerSlot *slot;
+
+	if (shared == NULL || claim->index < 0 || claim->index >= shared->nslots)
+		return false;
+	slot = &shared->slots[claim->index];
+
+	before_shmem_exit(slot_detach, (Datum) 0);
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	if (slot->generation == claim->generation && slot->state == SLOT_STARTING)
+	{
+		slot->state = SLOT_RUNNING;
+		slot->pid = MyProcPid;
+		slot->latch = MyLatch;
+		*dboid = slot->dboid;
+		my_slot = slot;
+	}
+	LWLockRelease(shared->lock);
+	return my_slot != NULL;
+}
+
+/*
+ * A worker that leaves without cac_slot_finish() has failed, whatever ended it.
+ */
+static void
+slot_detach(int code, Datum arg)
+{
+	WorkerSlot *slot = my_slot;
+
+	if (slot == NULL)
+		return;
+	my_slot = NULL;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	slot->state = SLOT_EXITED;
+	slot->pid = 0;
+	slot->latch = NULL;
+	if (!slot->finished)
+	{
+		slot->failed = true;
+		if (slot->last_error[0] == '\0')
+			store_message(slot->last_error, "worker exited early, see the server log");
+	}
+	else if (slot->news)
+		slot->next_due = DT_NOBEGIN;
+	wake_launcher();
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * Moves the worker between running and lingering.  When it begins to run,
+ * news that it had not seen are about to be: they are forgotten.
+ */
+void
+cac_slot_set_state(SlotState state, TimestampTz next_due)
+{
+	Assert(my_slot != NULL);
+	Assert(state == SLOT_RUNNING || state == SLOT_LINGERING);
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	my_slot->state = state;
+	my_slot->next_due = next_due;
+	if (state == SLOT_RUNNING)
+		my_slot->news = false;
+	LWLockRelease(shared->lock);
+}
+
+bool
+cac_slot_has_news(void)
+{
+	bool		news;
+
+	Assert(my_slot != NULL);
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	news = my_slot->news;
+	LWLockRelease(shared->lock);
+	return news;
+}
+
+/*
+ * The worker's last word: when its database will need the next visit, and when
+ * at the earliest it may have one, whatever hints there are.  The caller then
+ * exits; only then is the slot given up.
+ */
+void
+cac_slot_finish(TimestampTz next_due, TimestampTz not_before)
+{
+	Assert(my_slot != NULL);
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	my_slot->next_due = next_due;
+	my_slot->not_before = not_before;
+	my_slot->finished = true;
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * Is a database due for which there is no worker?
+ */
+bool
+cac_databases_waiting(void)
+{
+	return shared != NULL && pg_atomic_read_u32(&shared->databases_waiting) > 0;
+}
+
+/* ----------------------------------------------------------------
+ * Progress: what a worker is doing.  In any other process, nothing happens.
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * A sweep of a source begins, with so many campaigns to look at.
+ */
+void
+cac_progress_begin(const char *source, const char *sweep, int64 total)
+{
+	if (my_slot == NULL)
+		return;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	strlcpy(NameStr(my_slot->source), source, NAMEDATALEN);
+	strlcpy(NameStr(my_slot->sweep), sweep, NAMEDATALEN);
+	my_slot->campaigns_total = total;
+	pg_atomic_write_u64(&my_slot->campaigns_done, 0);
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * So many of them have been looked at, all told.
+ */
+void
+cac_progress_done(int64 done)
+{
+	if (my_slot != NULL)
+		pg_atomic_write_u64(&my_slot->campaigns_done, (uint64) done);
+}
+
+void
+cac_progress_end(void)
+{
+	if (my_slot == NULL)
+		return;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	NameStr(my_slot->source)[0] = '\0';
+	NameStr(my_slot->sweep)[0] = '\0';
+	my_slot->campaigns_total = 0;
+	pg_atomic_write_u64(&my_slot->campaigns_done, 0);
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * Something went wrong.  The visit may go on all the same; the message stays
+ * until its end, or the next one, and says why the visit failed if it did.
+ */
+void
+cac_progress_error(const char *message)
+{
+	if (my_slot == NULL)
+		return;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	store_message(my_slot->last_error, message);
+	LWLockRelease(shared->lock);
+}
+
+/* ----------------------------------------------------------------
+ * Reports
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * Reads the counters.  False, and nothing is changed, where there are none.
+ */
+bool
+cac_read_counters(VisitCounters *counters)
+{
+	if (shared == NULL)
+		return false;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	*counters = shared->counters;
+	LWLockRelease(shared->lock);
+	return true;
+}
+
+/*
+ * A text from shared memory may be another database's, in its encoding.  What
+ * is not valid in ours loses whatever is not ASCII: better than a row that a
+ * client cannot read.
+ */
+static Datum
+shared_text(char *string)
+{
+	char	   *c;
+
+	if (!pg_verifymbstr(string, strlen(string), true))
+	{
+		for (c = string; *c != '\0'; c++)
+		{
+			if (IS_HIGHBIT_SET(*c))
+				*c = '?';
+		}
+	}
+	return CStringGetTextDatum(string);
+}
+
+static const char *
+launcher_state(pid_t pid)
+{
+	if (shared == NULL)
+		return "not preloaded: no worker will run";
+	if (RecoveryInProgress())
+		return "standby";
+	if (!cac_enabled)
+		return "disabled";
+	return pid != 0 ? "running" : "not running";
+}
+
+/*
+ * One row for the launcher.  "copy" is a copy of the shared state, NULL where
+ * there is none, and so with the counters of the hints.
+ */
+static void
+report_launcher(ReturnSetInfo *rsinfo, SharedState *copy,
+				const HintCounters *hints, bool privileged)
+{
+	Datum		values[REPORT_COLUMNS];
+	bool		nulls[REPORT_COLUMNS];
+	pid_t		pid = copy ? copy->launcher_pid : 0;
+
+	memset(nulls, true, sizeof(nulls));
+	values[0] = CStringGetTextDatum("launcher");
+	values[3] = CStringGetTextDatum(launcher_state(pid));
+	nulls[0] = nulls[3] = false;
+	if (pid != 0)
+	{
+		values[1] = Int32GetDatum((int32) pid);
+		values[8] = TimestampTzGetDatum(copy->launcher_started_at);
+		values[9] = TimestampTzGetDatum(copy->launcher_next_wake);
+		nulls[1] = nulls[8] = nulls[9] = false;
+	}
+	if (privileged && copy && copy->launcher_error[0] != '\0')
+	{
+		values[10] = shared_text(copy->launcher_error);
+		nulls[10] = false;
+	}
+	if (hints)
+	{
+		values[11] = Int64GetDatum(hints->waiting);
+		values[12] = Int64GetDatum(hints->dropped);
+		values[13] = Int64GetDatum(hints->served);
+		nulls[11] = nulls[12] = nulls[13] = false;
+	}
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/*
+ * One row for one slot in use, given as a copy.
+ */
+static void
+report_worker(ReturnSetInfo *rsinfo, WorkerSlot *slot, bool privileged)
+{
+	static const char *const state_names[] = {"free", "starting", "running", "lingering", "exited"};
+	Datum		values[REPORT_COLUMNS];
+	bool		nulls[REPORT_COLUMNS];
+	char	   *datname = get_database_name(slot->dboid);
+	bool		sweeping = NameStr(slot->sweep)[0] != '\0';
+
+	memset(nulls, false, sizeof(nulls));
+	values[0] = CStringGetTextDatum("worker");
+	values[1] = Int32GetDatum((int32) slot->pid);
+	nulls[1] = slot->pid == 0;
+	nulls[2] = datname == NULL;
+	if (datname != NULL)
+		values[2] = CStringGetTextDatum(datname);
+	values[3] = CStringGetTextDatum(state_names[slot->state]);
+	nulls[4] = nulls[5] = !privileged || !sweeping;
+	if (!nulls[4])
+	{
+		values[4] = shared_text(NameStr(slot->source));
+		values[5] = shared_text(NameStr(slot->sweep));
+	}
+	values[6] = Int64GetDatum((int64) pg_atomic_read_u64(&slot->campaigns_done));
+	values[7] = Int64GetDatum(slot->campaigns_total);
+	nulls[6] = nulls[7] = !sweeping;
+	values[8] = TimestampTzGetDatum(slot->started_at);
+	/* while it runs, nobody knows yet */
+	values[9] = TimestampTzGetDatum(slot->next_due);
+	nulls[9] = slot->state != SLOT_LINGERING && !slot->finished;
+	nulls[10] = !privileged || slot->last_error[0] == '\0';
+	if (!nulls[10])
+		values[10] = shared_text(slot->last_error);
+	nulls[11] = nulls[12] = nulls[13] = true;
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/*
+ * The rows of the view campaign_worker, put in the tuplestore of a result that
+ * the caller has prepared with InitMaterializedSRF():
+ *
+ *	process text, pid int, database text, state text, source text, sweep text,
+ *	campaigns_done bigint, campaigns_total bigint, started_at timestamptz,
+ *	next_wake_at timestamptz, last_error text, hints_waiting bigint,
+ *	hints_dropped bigint, hints_served bigint
+ *
+ * What names a source or its contents is for members of pg_read_all_stats.
+ */
+void
+cac_report_processes(ReturnSetInfo *rsinfo, const HintCounters *hints)
+{
+	bool		privileged = has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
+	SharedState *copy;
+	int			i;
+
+	if (shared == NULL)
+	{
+		report_launcher(rsinfo, NULL, NULL, privileged);
+		return;
+	}
+
+	/* Copied first: the rest reads catalogs, which no LWLock may wait for. */
+	copy = palloc(shared_memory_size());
+	LWLockAcquire(shared->lock, LW_SHARED);
+	memcpy(copy, shared, shared_memory_size());
+	LWLockRelease(shared->lock);
+
+	report_launcher(rsinfo, copy, hints, privileged);
+	for (i = 0; i < copy->nslots; i++)
+	{
+		if (copy->slots[i].state != SLOT_FREE)
+			report_worker(rsinfo, &copy->slots[i], privileged);
+	}
+	pfree(copy);
+}

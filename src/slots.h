@@ -1,0 +1,107 @@
+/*-------------------------------------------------------------------------
+ *
+ * slots.h
+ *		Shared memory: the launcher, the worker slots, the news.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CAC_SLOTS_H
+#define CAC_SLOTS_H
+
+#include "datatype/timestamp.h"
+#include "nodes/execnodes.h"
+
+/* Room for a message in shared memory, bytes. */
+#define CAC_MESSAGE_LEN		256
+
+/* Databases whose news are told apart; beyond, all are looked at. */
+#define CAC_MAX_NEWS		64
+
+/* The life of a worker slot; hints.c says who moves it on. */
+typedef enum SlotState
+{
+	SLOT_FREE,
+	SLOT_STARTING,
+	SLOT_RUNNING,
+	SLOT_LINGERING,
+	SLOT_EXITED
+} SlotState;
+
+/* Names one use of one slot.  A slot reused has another generation. */
+typedef struct SlotClaim
+{
+	int			index;
+	uint32		generation;
+} SlotClaim;
+
+/* What the launcher learns of a slot. */
+typedef struct SlotReport
+{
+	SlotState	state;
+	SlotClaim	claim;
+	Oid			dboid;
+	TimestampTz started_at;
+	TimestampTz next_due;		/* the rest: only where state is SLOT_EXITED */
+	TimestampTz not_before;		/* not even for a hint */
+	bool		failed;
+	char		last_error[CAC_MESSAGE_LEN];
+} SlotReport;
+
+/* What the launcher learns of the databases that have news. */
+typedef struct NewsReport
+{
+	bool		everywhere;		/* too many to tell: look at every one */
+	int			count;
+	Oid			dboids[CAC_MAX_NEWS];
+} NewsReport;
+
+/* Since the server started. */
+typedef struct VisitCounters
+{
+	uint64		visits;			/* workers that came and went */
+	uint64		failed_visits;	/* of these, those that did not end well */
+	uint64		news;			/* announcements */
+	uint64		news_overflows; /* of these, those that found no room */
+} VisitCounters;
+
+/* What is told of the hints, see hints.h; all in single hints. */
+typedef struct HintCounters
+{
+	int64		waiting;		/* now */
+	int64		dropped;		/* since the server started, for want of room */
+	int64		served;			/* since then */
+} HintCounters;
+
+/* set-up */
+extern void cac_reserve_shared_memory(void);
+extern bool cac_shared_memory_ready(void);
+
+/* any backend */
+extern void cac_announce_news(void);
+extern void cac_steer(Oid dboid, TimestampTz due);
+extern void cac_report_processes(ReturnSetInfo *rsinfo, const HintCounters *hints);
+extern bool cac_read_counters(VisitCounters *counters);
+
+/* any code that may be run by a worker */
+extern void cac_progress_begin(const char *source, const char *sweep, int64 total);
+extern void cac_progress_done(int64 done);
+extern void cac_progress_end(void);
+extern void cac_progress_error(const char *message);
+
+/* launcher */
+extern void cac_launcher_attach(void);
+extern void cac_launcher_publish(TimestampTz next_wake, bool heeds_hints, int databases_waiting);
+extern void cac_launcher_error(const char *message);
+extern bool cac_slot_claim(Oid dboid, SlotClaim *claim);
+extern void cac_slot_unclaim(const SlotClaim *claim);
+extern void cac_slot_lost(const SlotClaim *claim, const char *message);
+extern void cac_collect(SlotReport *slots, NewsReport *news);
+
+/* worker */
+extern bool cac_slot_attach(const SlotClaim *claim, Oid *dboid);
+extern void cac_slot_set_state(SlotState state, TimestampTz next_due);
+extern bool cac_slot_has_news(void);
+extern void cac_slot_finish(TimestampTz next_due, TimestampTz not_before);
+extern bool cac_databases_waiting(void);
+
+#endif							/* CAC_SLOTS_H */

@@ -1,0 +1,617 @@
+/*
+ * triggers.c
+ *		The row trigger on a source's messages: it notes the campaigns that a
+ *		transaction may have completed, reopened, or changed the statistics of.
+ *
+ * The trigger is in the application's way with every message it writes.  So
+ * what it needs to know of a table is read once, and forgotten when the table
+ * or any source changes; the rest looks at two or three columns of the row, and
+ * notes the campaign (notes.c).  A WHEN clause would cost more than it saves.
+ *
+ * It never raises because of our own state: where the source is unknown,
+ * detached, paused, held, or belongs to another database that this one was
+ * copied from, it does nothing.  It sees no TRUNCATE, no change of a status
+ * made by a BEFORE trigger, and nothing in a session whose
+ * session_replication_role is "replica", such as a subscription's: who replays
+ * changes does not expect to start anything by it, and may say ALTER TABLE ...
+ * ENABLE ALWAYS TRIGGER if he does.  The sweeps find what it does not see.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/partition.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_enum.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "parser/parse_func.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/regproc.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/uuid.h"
+
+#include "compat.h"
+#include "hints.h"
+#include "notes.h"
+#include "triggers.h"
+
+#define TRIGGER_NAME	"campaign_autoclose"
+#define TRIGGER_FUNCTION "@.campaign_note_message"
+
+/* What a message is to the rules. */
+typedef enum MessageState
+{
+	MESSAGE_ABSENT,				/* there is none, or it is in no tally */
+	MESSAGE_PENDING,
+	MESSAGE_UNMAPPED,			/* counts as pending */
+	MESSAGE_SENT,
+	MESSAGE_DELIVERED,
+	MESSAGE_READ,
+	MESSAGE_FAILED,
+	MESSAGE_NO_INTERACTION
+} MessageState;
+
+typedef enum MessageType
+{
+	MESSAGE_TYPE_OTHER,			/* in no tally */
+	MESSAGE_TYPE_1,
+	MESSAGE_TYPE_2
+} MessageType;
+
+/* A word of the application's, and what it stands for. */
+typedef struct NoteWord
+{
+	const char *text;
+	int			len;
+	Oid			value;			/* of an enum */
+	int			meaning;		/* a MessageState or MessageType */
+} NoteWord;
+
+/* A column that holds such words. */
+typedef struct WordColumn
+{
+	AttrNumber	attno;
+	bool		is_enum;		/* or else text or varchar */
+	int			otherwise;		/* the meaning of any other value */
+	int			nwords;
+	NoteWord   *words;
+} WordColumn;
+
+/* A table that has the trigger, as this backend knows it. */
+typedef struct NotedTable
+{
+	Oid			relid;			/* hash key */
+	Oid			trigger;
+	uint64		learnt_at;		/* good while this is count_changes() */
+	MemoryContext context;		/* of the words */
+	bool		heeded;			/* anything below is of use */
+
+	Oid			campaigns;		/* the source's */
+	int64		check_delay;
+	bool		none_pending_completes; /* perhaps: rule "messages" */
+	AttrNumber	campaign_attno;
+	Oid			campaign_type;
+	WordColumn	status;
+	WordColumn	type;
+} NotedTable;
+
+static HTAB *noted_tables = NULL;
+static NotedTable *latest_table = NULL;
+
+/* Counts what may have changed what is known of the tables, besides a source. */
+static uint64 other_changes = 1;
+
+/* Was a table read under a snapshot that the next transaction will not have? */
+static bool learnt_from_old_snapshot = false;
+
+PG_FUNCTION_INFO_V1(campaign_note_message);
+
+/* ----------------------------------------------------------------
+ *		What is known of a table
+ * ----------------------------------------------------------------
+ */
+
+static void
+forget_words(Datum arg, int cacheid, uint32 hashvalue)
+{
+	other_changes++;
+}
+
+/*
+ * What a table was learnt as is good while this is what it was: no source, nor
+ * any of its tables, nor an enum has changed.  (A partition's columns stay
+ * where they are, and it is detached from a table of the source's.)
+ */
+static uint64
+count_changes(void)
+{
+	return cac_source_changes + other_changes;
+}
+
+/*
+ * What was read under a snapshot of its own by a transaction is read again by
+ * the next.
+ */
+static void
+forget_old_snapshot(XactEvent event, void *arg)
+{
+	if (learnt_from_old_snapshot &&
+		(event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE ||
+		 event == XACT_EVENT_ABORT))
+	{
+		other_changes++;
+		learnt_from_old_snapshot = false;
+	}
+}
+
+static void
+start_noting(void)
+{
+	HASHCTL		control = {0};
+
+	control.keysize = sizeof(Oid);
+	control.entrysize = sizeof(NotedTable);
+	control.hcxt = CacheMemoryContext;
+	noted_tables = hash_create("campaign_autoclose noted tables", 16, &control,
+							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	CacheRegisterSyscacheCallback(ENUMOID, forget_words, (Datum) 0);
+	RegisterXactCallback(forget_old_snapshot, NULL);
+}
+
+static void
+add_words(NotedTable *table, WordColumn *column, Oid type,
+		  const SourceLabel *label, int meaning)
+{
+	MemoryContext old = MemoryContextSwitchTo(table->context);
+
+	if (column->words == NULL)
+		column->words = palloc(sizeof(NoteWord));
+	column->words = repalloc(column->words,
+							 (column->nwords + label->count + 1) * sizeof(NoteWord));
+	for (int i = 0; i < label->count; i++)
+	{
+		NoteWord   *word = &column->words[column->nwords++];
+
+		word->text = pstrdup(label->words[i]);
+		word->len = strlen(word->text);
+		word->meaning = meaning;
+		word->value = !column->is_enum ? InvalidOid :
+			GetSysCacheOid2(ENUMTYPOIDNAME, Anum_pg_enum_oid,
+							ObjectIdGetDatum(type), CStringGetDatum(word->text));
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * A column of words by its standard name, still without any.  False where the
+ * table has no such column, or of a type that we cannot read.
+ */
+static bool
+find_word_column(NotedTable *table, const Source *source,
+				 const char *standard_name, WordColumn *column, Oid *type)
+{
+	const char *name = cac_source_column(source, TABLE_MESSAGES, standard_name)->name;
+
+	memset(column, 0, sizeof(*column));
+	if (name == NULL)
+		return false;
+	column->attno = get_attnum(table->relid, name);
+	if (column->attno <= 0)
+		return false;
+	*type = getBaseType(get_atttype(table->relid, column->attno));
+	column->is_enum = get_typtype(*type) == TYPTYPE_ENUM;
+	return column->is_enum || *type == TEXTOID || *type == VARCHAROID;
+}
+
+static bool
+learn_status(NotedTable *table, const Source *source)
+{
+	static const struct
+	{
+		const char *standard_word;
+		MessageState meaning;
+	}			words[] = {
+		/* in the order in which they are looked for, the frequent ones first */
+		{"sent", MESSAGE_SENT},
+		{"delivered", MESSAGE_DELIVERED},
+		{"read", MESSAGE_READ},
+		{"pending", MESSAGE_PENDING},
+		{"failed", MESSAGE_FAILED},
+		{"no_interaction", MESSAGE_NO_INTERACTION},
+		{"ignored", MESSAGE_ABSENT}
+	};
+	Oid			type;
+
+	if (!find_word_column(table, source, "status", &table->status, &type))
+		return false;
+	table->status.otherwise = MESSAGE_UNMAPPED;
+	for (int i = 0; i < lengthof(words); i++)
+		add_words(table, &table->status, type,
+				  cac_source_label(source, "messages", words[i].standard_word),
+				  words[i].meaning);
+	return true;
+}
+
+static bool
+learn_type(NotedTable *table, const Source *source)
+{
+	Oid			type;
+
+	if (!find_word_column(table, source, "message_type", &table->type, &type))
+		return false;
+	table->type.otherwise = MESSAGE_TYPE_OTHER;
+	add_words(table, &table->type, type,
+			  cac_source_label(source, "message_types", "message_1"), MESSAGE_TYPE_1);
+	add_words(table, &table->type, type,
+			  cac_source_label(source, "message_types", "message_2"), MESSAGE_TYPE_2);
+	return true;
+}
+
+static bool
+learn_key(NotedTable *table, const Source *source)
+{
+	const char *name = cac_source_column(source, TABLE_MESSAGES, "campaign_id")->name;
+
+	if (name == NULL)
+		return false;
+	table->campaign_attno = get_attnum(table->relid, name);
+	if (table->campaign_attno <= 0)
+		return false;
+	table->campaign_type = getBaseType(get_atttype(table->relid, table->campaign_attno));
+	return table->campaign_type == UUIDOID || table->campaign_type == INT8OID ||
+		table->campaign_type == INT4OID || table->campaign_type == INT2OID;
+}
+
+/*
+ * Is the trigger where this source has one: on its messages, or a partition?
+ * Anybody may make a trigger that names somebody else's source.
+ */
+static bool
+has_messages(Oid relid, const Source *source)
+{
+	return relid == source->relid[TABLE_MESSAGES] ||
+		(get_rel_relispartition(relid) &&
+		 list_member_oid(get_partition_ancestors(relid),
+						 source->relid[TABLE_MESSAGES]));
+}
+
+/*
+ * Fill in what there is to know of a table, in the light of its source.
+ */
+static void
+learn_source(NotedTable *table, const Source *source)
+{
+	table->campaigns = source->relid[TABLE_CAMPAIGNS];
+	if (!cac_source_heeds_hints(source) || !has_messages(table->relid, source))
+		return;
+	table->check_delay = source->check_delay;
+	table->none_pending_completes =
+		source->policy.completion_rule == COMPLETION_MESSAGES ||
+		cac_source_column(source, TABLE_CAMPAIGNS, "completion_rule")->name != NULL;
+	table->heeded = learn_key(table, source) && learn_status(table, source) &&
+		learn_type(table, source);
+}
+
+/*
+ * Read what there is to know of a table.  This is done as a superuser, as
+ * whoever writes messages may be allowed no more than that; nothing but fixed
+ * queries and lookups by name is done.
+ */
+static void
+learn_table(NotedTable *table, const Trigger *trigger)
+{
+	uint64		as_of = count_changes();
+	SavedIdentity saved;
+	Source	   *source;
+
+	table->trigger = trigger->tgoid;
+	table->heeded = false;
+	MemoryContextReset(table->context);
+
+	if (trigger->tgnargs == 1 && cac_extension_exists())
+	{
+		if (SPI_connect() != SPI_OK_CONNECT)
+			elog(ERROR, "SPI_connect failed");
+		cac_enter(BOOTSTRAP_SUPERUSERID,
+				  SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION,
+				  "pg_catalog, pg_temp", &saved);
+		source = cac_source_find(trigger->tgargs[0]);
+		if (source != NULL)
+			learn_source(table, source);
+		cac_leave(&saved);
+		SPI_finish();
+		learnt_from_old_snapshot |= IsolationUsesXactSnapshot();
+	}
+	/* what has changed meanwhile makes it read again */
+	table->learnt_at = as_of;
+}
+
+/*
+ * The table that the trigger is on.
+ */
+static const NotedTable *
+noted_table(const TriggerData *fired)
+{
+	Oid			relid = RelationGetRelid(fired->tg_relation);
+	NotedTable *table = latest_table;
+	bool		found;
+
+	if (table == NULL || table->relid != relid)
+	{
+		if (noted_tables == NULL)
+			start_noting();
+		table = hash_search(noted_tables, &relid, HASH_ENTER, &found);
+		if (!found)
+		{
+			table->learnt_at = 0;
+			table->context = NULL;
+		}
+		if (table->context == NULL)
+			table->context = AllocSetContextCreate(CacheMemoryContext,
+												   "campaign_autoclose noted table",
+												   ALLOCSET_SMALL_SIZES);
+		latest_table = table;
+	}
+	if (table->learnt_at != count_changes() || table->trigger != fired->tg_trigger->tgoid)
+		learn_table(table, fired->tg_trigger);
+	return table;
+}
+
+/* ----------------------------------------------------------------
+ *		One row
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * What a column of words means.  A short text is looked at where it is.
+ */
+static int
+meaning(const WordColumn *column, TupleTableSlot *slot)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, column->attno, &isnull);
+	struct varlena *packed;
+	const char *text;
+	int			len;
+
+	if (isnull)
+		return column->otherwise;
+	if (column->is_enum)
+	{
+		for (int i = 0; i < column->nwords; i++)
+			if (column->words[i].value == DatumGetObjectId(value))
+				return column->words[i].meaning;
+		return column->otherwise;
+	}
+
+	packed = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(value));
+	text = VARDATA_ANY(packed);
+	len = VARSIZE_ANY_EXHDR(packed);
+	for (int i = 0; i < column->nwords; i++)
+		if (column->words[i].len == len && memcmp(column->words[i].text, text, len) == 0)
+			return column->words[i].meaning;
+	return column->otherwise;
+}
+
+static bool
+is_waiting(MessageState state)
+{
+	return state == MESSAGE_PENDING || state == MESSAGE_UNMAPPED;
+}
+
+static bool
+is_in_flight(MessageState state)
+{
+	return state == MESSAGE_SENT || state == MESSAGE_DELIVERED || state == MESSAGE_READ;
+}
+
+/*
+ * What it may mean to a campaign that one of its messages, of type 1 or 2,
+ * went from one state to another: flags of a hint.
+ */
+static int
+hint_flags(MessageType type, MessageState before, MessageState after,
+		   bool none_pending_completes)
+{
+	bool		check;
+
+	if (before == after)
+		return 0;
+	if (is_waiting(after))		/* it may have to be reopened */
+		check = !is_waiting(before);
+	else if (after == MESSAGE_ABSENT)
+		check = is_waiting(before) ||
+			(type == MESSAGE_TYPE_1 && is_in_flight(before));
+	else if (none_pending_completes && (is_waiting(before) || before == MESSAGE_ABSENT))
+		check = true;
+	else						/* does it end its contact's cycle? */
+		check = type == MESSAGE_TYPE_2 || !is_in_flight(after);
+	return HINT_CHANGED | (check ? HINT_CHECK : 0);
+}
+
+/*
+ * The campaign of a message, as the key of a hint; false if it has none.
+ */
+static bool
+campaign_key(const NotedTable *table, TupleTableSlot *slot, HintKey *key)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, table->campaign_attno, &isnull);
+	int64		number;
+
+	if (isnull)
+		return false;
+	memset(key, 0, sizeof(*key));
+	key->dboid = MyDatabaseId;
+	key->campaigns = table->campaigns;
+	if (table->campaign_type == UUIDOID)
+	{
+		memcpy(key->key, DatumGetUUIDP(value)->data, sizeof(key->key));
+		return true;
+	}
+	number = table->campaign_type == INT8OID ? DatumGetInt64(value) :
+		table->campaign_type == INT4OID ? DatumGetInt32(value) : DatumGetInt16(value);
+	memcpy(key->key, &number, sizeof(number));
+	return true;
+}
+
+static void
+note_row(const NotedTable *table, const TriggerData *fired)
+{
+	TupleTableSlot *slot = fired->tg_trigslot;
+	MessageState before = MESSAGE_ABSENT;
+	MessageState after = MESSAGE_ABSENT;
+	MessageType type;
+	HintKey		key;
+	int			flags;
+
+	if (TRIGGER_FIRED_BY_INSERT(fired->tg_event))
+		after = meaning(&table->status, slot);
+	else
+		before = meaning(&table->status, slot);
+	if (TRIGGER_FIRED_BY_UPDATE(fired->tg_event))
+	{
+		slot = fired->tg_newslot;
+		after = meaning(&table->status, slot);
+	}
+	if (before == after)
+		return;
+
+	type = meaning(&table->type, slot);
+	if (type == MESSAGE_TYPE_OTHER)
+		return;
+	flags = hint_flags(type, before, after, table->none_pending_completes);
+	if (campaign_key(table, slot, &key))
+		cac_note_campaign(&key, flags, table->check_delay);
+}
+
+/*
+ * campaign_note_message('source') -> trigger
+ *
+ * Fired after each row that is inserted, deleted or given a status.
+ */
+Datum
+campaign_note_message(PG_FUNCTION_ARGS)
+{
+	const TriggerData *fired = (const TriggerData *) fcinfo->context;
+	const NotedTable *table;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(fired->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(fired->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be called by a trigger AFTER ... FOR EACH ROW",
+						"campaign_note_message"),
+				 errhint("Attaching a source's tables makes that trigger.")));
+
+	if (cac_hints_ready() && !cac_notes_muted())
+	{
+		table = noted_table(fired);
+		if (table->heeded)
+			note_row(table, fired);
+	}
+	return PointerGetDatum(NULL);
+}
+
+/* ----------------------------------------------------------------
+ *		The trigger itself
+ * ----------------------------------------------------------------
+ */
+
+static void
+execute(const char *statement)
+{
+	int			code = SPI_execute(statement, false, 0);
+
+	if (code < 0)
+		elog(ERROR, "could not execute \"%s\": %s", statement,
+			 SPI_result_code_string(code));
+}
+
+/*
+ * cac_create_message_trigger
+ *		Put the trigger on a source's messages, as the current user.
+ *
+ * SPI must be connected.  On a view, or anything else that is not a table,
+ * there is none: its changes are found by the sweeps.
+ *
+ *	CREATE TRIGGER campaign_autoclose
+ *	AFTER INSERT OR DELETE OR UPDATE OF <status> ON <messages>
+ *	FOR EACH ROW EXECUTE FUNCTION <schema>.campaign_note_message('<source>')
+ */
+void
+cac_create_message_trigger(const Source *source)
+{
+	Oid			relid = source->relid[TABLE_MESSAGES];
+	const char *table = source->table[TABLE_MESSAGES];
+	const char *status = cac_source_column(source, TABLE_MESSAGES, "status")->name;
+	char		relkind = get_rel_relkind(relid);
+
+	if (status == NULL ||
+		(relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE))
+		return;
+	execute(psprintf("CREATE TRIGGER " TRIGGER_NAME
+					 " AFTER INSERT OR DELETE OR UPDATE OF %s ON %s"
+					 " FOR EACH ROW EXECUTE FUNCTION %s(%s)",
+					 quote_identifier(status), table,
+					 cac_catalog_text(TRIGGER_FUNCTION),
+					 quote_literal_cstr(source->name)));
+	execute(psprintf("ALTER TRIGGER " TRIGGER_NAME " ON %s"
+					 " DEPENDS ON EXTENSION campaign_autoclose", table));
+}
+
+static bool
+is_of_source(const HintKey *key, void *arg)
+{
+	return key->dboid == MyDatabaseId && key->campaigns == *(Oid *) arg;
+}
+
+/*
+ * The name of the trigger on a table, palloc'd; NULL if it has none.  The owner
+ * may have given it another name.
+ */
+static char *
+find_trigger(Oid relid)
+{
+	Oid			function = LookupFuncName(CAC_QUALIFIED_NAMES(cac_catalog_text(TRIGGER_FUNCTION)),
+										  0, NULL, true);
+	Relation	rel = try_relation_open(relid, AccessShareLock);
+	char	   *name = NULL;
+
+	if (rel == NULL)
+		return NULL;
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+		if (rel->trigdesc->triggers[i].tgfoid == function)
+			name = pstrdup(rel->trigdesc->triggers[i].tgname);
+	relation_close(rel, AccessShareLock);
+	return name;
+}
+
+/*
+ * cac_drop_message_trigger
+ *		Take the trigger off a source's messages, if it is there, and drop what
+ *		it has hinted at.
+ *
+ * SPI must be connected.  Whoever writes messages holds a lock that DROP
+ * TRIGGER waits for, and publishes before giving it up: so no hint comes late.
+ */
+void
+cac_drop_message_trigger(const Source *source)
+{
+	char	   *name = find_trigger(source->relid[TABLE_MESSAGES]);
+	Oid			campaigns = source->relid[TABLE_CAMPAIGNS];
+
+	if (name != NULL)
+		execute(psprintf("DROP TRIGGER %s ON %s", quote_identifier(name),
+						 source->table[TABLE_MESSAGES]));
+	cac_hints_drop(is_of_source, &campaigns);
+}

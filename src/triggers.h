@@ -1,0 +1,13 @@
+/*
+ * triggers.h
+ *		The row trigger on a source's messages.
+ */
+#ifndef CAC_TRIGGERS_H
+#define CAC_TRIGGERS_H
+
+#include "source.h"
+
+extern void cac_create_message_trigger(const Source *source);
+extern void cac_drop_message_trigger(const Source *source);
+
+#endif							/* CAC_TRIGGERS_H */

@@ -1,0 +1,364 @@
+/*
+ * witness.c
+ *		What spares an open campaign's messages from being counted.
+ *
+ * In shared memory (hints.c) a few facts are remembered of each open campaign:
+ *
+ * - its witness: a message that keeps it open.  As long as it does, one index
+ *	 lookup is the whole check, whatever the campaign's size; 10,000 campaigns'
+ *	 witnesses are looked up in one statement.  Only when it no longer does is
+ *	 the next one looked for, and only when there is none the campaign counted.
+ * - the latest message known sent: while that is recent, it is not stalled.
+ * - when the first of its messages that have not expired was sent: before that
+ *	 has expired, nothing has.
+ *
+ * A witness is looked up each time, so one that is wrong, deleted or forgotten
+ * costs time, never a verdict.  The other two save a reading of the campaign
+ * where the source's trigger tells of what would change them.  Only what runs
+ * on behalf of a host goes by all this: a function's caller gets full counts.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "statements.h"
+#include "witness.h"
+
+/* Campaigns whose witnesses are verified by one statement. */
+#define VERIFY_AT_ONCE		5000
+/* What the trigger tells us may get lost: look for ourselves after so long. */
+#define TRUST_HINTS_FOR		USECS_PER_HOUR
+/* How often the statistics of a campaign are counted where nothing tells that
+ * they have changed, and at the least where something does. */
+#define COUNT_UNASKED_EVERY (5 * USECS_PER_MINUTE)
+#define COUNT_SHARE			10	/* counting takes a tenth of the time */
+
+/*
+ * The name of a campaign in shared memory.
+ */
+void
+cac_hint_key(const Source *source, Datum key, HintKey *hint)
+{
+	int64		number;
+
+	memset(hint, 0, sizeof(*hint));
+	hint->dboid = MyDatabaseId;
+	hint->campaigns = source->relid[TABLE_CAMPAIGNS];
+	switch (cac_key_type(source))
+	{
+		case UUIDOID:
+			memcpy(hint->key, DatumGetUUIDP(key)->data, UUID_LEN);
+			return;
+		case INT8OID:
+			number = DatumGetInt64(key);
+			break;
+		default:
+			number = DatumGetInt32(key);
+			break;
+	}
+	memcpy(hint->key, &number, sizeof(number));
+}
+
+/*
+ * And back; a uuid points into *hint.
+ */
+Datum
+cac_key_of_hint(const Source *source, const HintKey *hint)
+{
+	int64		number;
+
+	memcpy(&number, hint->key, sizeof(number));
+	switch (cac_key_type(source))
+	{
+		case UUIDOID:
+			return PointerGetDatum(hint->key);
+		case INT8OID:
+			return Int64GetDatum(number);
+		default:
+			return Int32GetDatum((int32) number);
+	}
+}
+
+/*
+ * What is remembered of a campaign; nothing, where nothing is.
+ */
+static void
+recall(const Source *source, Datum key, HintKey *hint,
+	   TrackedCampaign *tracked)
+{
+	cac_hint_key(source, key, hint);
+	if (!cac_hint_recall(hint, tracked))
+		memset(tracked, 0, sizeof(*tracked));
+}
+
+/*
+ * A message's id that is too long is not remembered.
+ */
+static void
+remember_message(char *where, const char *id)
+{
+	if (strlen(id) < CAC_WITNESS_LEN)
+		strcpy(where, id);
+	else
+		where[0] = '\0';
+}
+
+static bool
+recently_counted(const Source *source, const TrackedCampaign *tracked,
+				 TimestampTz as_of)
+{
+	return source->hinted &&
+		tracked->counted_at > cac_before(as_of, TRUST_HINTS_FOR);
+}
+
+/*
+ * cac_kept_open
+ *		Is there a message that shows that the sweep has nothing to do with this
+ *		open campaign?  It is remembered.
+ */
+bool
+cac_kept_open(Source *source, Datum key, SweepKind sweep,
+			  const CampaignFacts *facts, TimestampTz as_of)
+{
+	TrackedCampaign tracked;
+	HintKey		hint;
+	bool		awaits = facts->policy.completion_rule == COMPLETION_CONTACTS;
+	char	   *message;
+
+	recall(source, key, &hint, &tracked);
+	if (sweep == SWEEP_SENDING)
+	{
+		message = cac_find_witness(source, key, awaits,
+								   tracked.witness[0] ? tracked.witness : NULL);
+		remember_message(tracked.witness, message ? message : "");
+	}
+	else
+	{
+		Assert(sweep == SWEEP_INTERRUPTED);
+		message = cac_find_sent(source, key,
+								cac_before(as_of, facts->policy.stall_after));
+		remember_message(tracked.last_sent, message ? message : "");
+		/* nothing is pending, so it is not stalled; "sending" closes it */
+		if (message == NULL && tracked.nothing_pending &&
+			recently_counted(source, &tracked, as_of))
+			return true;
+	}
+	cac_hint_track(&hint, &tracked);
+	return message != NULL;
+}
+
+static bool
+count_overdue(const Source *source, const TrackedCampaign *tracked,
+			  TimestampTz as_of)
+{
+	int64		every = Max(COUNT_UNASKED_EVERY, COUNT_SHARE * tracked->count_usec);
+
+	return !source->hinted && tracked->counted_at < cac_before(as_of, every);
+}
+
+/*
+ * cac_count_overdue
+ *		Is it time to count a campaign, as no trigger would tell that its
+ *		statistics have changed?
+ */
+bool
+cac_count_overdue(const Source *source, Datum key, TimestampTz as_of)
+{
+	TrackedCampaign tracked;
+	HintKey		hint;
+
+	recall(source, key, &hint, &tracked);
+	return count_overdue(source, &tracked, as_of);
+}
+
+/*
+ * cac_verify_candidates
+ *		Which of these open campaigns are kept out of the sweep by the message
+ *		that is remembered of them?  Sets held[i].
+ */
+void
+cac_verify_candidates(Source *source, SweepKind sweep, TimestampTz as_of,
+					  Datum *keys, int64 nkeys, bool *held)
+{
+	TimestampTz since = sweep == SWEEP_INTERRUPTED ?
+		cac_before(as_of, source->policy.stall_after) : DT_NOBEGIN;
+	Datum	   *asked = palloc(VERIFY_AT_ONCE * sizeof(Datum));
+	char	  **witnesses = palloc(VERIFY_AT_ONCE * sizeof(char *));
+	int64	   *numbers = palloc(VERIFY_AT_ONCE * sizeof(int64));
+	bool	   *holds = palloc(VERIFY_AT_ONCE * sizeof(bool));
+	int			n = 0;
+
+	for (int64 i = 0; i < nkeys; i++)
+	{
+		TrackedCampaign tracked;
+		HintKey		hint;
+		const char *message;
+
+		recall(source, keys[i], &hint, &tracked);
+		message = sweep == SWEEP_SENDING ? tracked.witness : tracked.last_sent;
+		if (message[0] != '\0' &&
+			!(sweep == SWEEP_SENDING && count_overdue(source, &tracked, as_of)))
+		{
+			asked[n] = keys[i];
+			witnesses[n] = pstrdup(message);
+			numbers[n++] = i;
+		}
+		if (n == VERIFY_AT_ONCE || (n > 0 && i == nkeys - 1))
+		{
+			cac_verify_witnesses(source, n, asked, witnesses, since, holds);
+			for (int k = 0; k < n; k++)
+				held[numbers[k]] = holds[k];
+			n = 0;
+		}
+	}
+}
+
+/*
+ * cac_nothing_expires
+ *		Is it known that no message of this campaign was sent before the cutoff,
+ *		but those whose contacts have answered?
+ */
+bool
+cac_nothing_expires(const Source *source, Datum key, TimestampTz cutoff)
+{
+	TrackedCampaign tracked;
+	HintKey		hint;
+
+	recall(source, key, &hint, &tracked);
+	return source->hinted && tracked.next_expiry >= cutoff &&
+		tracked.next_expiry != 0;
+}
+
+/*
+ * cac_note_due
+ *		What the 24-hour sweep has found out of an open campaign.
+ */
+void
+cac_note_due(const Source *source, Datum key, const DueCount *count)
+{
+	TrackedCampaign tracked;
+	HintKey		hint;
+
+	recall(source, key, &hint, &tracked);
+	/* what is due may be left, if somebody holds it */
+	tracked.next_expiry = count->due == 0 ? count->next : 0;
+	if (count->candidate != NULL)
+		remember_message(tracked.witness, count->candidate);
+	cac_hint_track(&hint, &tracked);
+}
+
+/*
+ * cac_witness_holds
+ *		Does the message that is remembered of it still keep a campaign open?
+ */
+bool
+cac_witness_holds(Source *source, Datum key)
+{
+	TrackedCampaign tracked;
+	HintKey		hint;
+	char	   *witness = tracked.witness;
+	bool		holds = false;
+
+	recall(source, key, &hint, &tracked);
+	if (witness[0] != '\0')
+		cac_verify_witnesses(source, 1, &key, &witness, DT_NOBEGIN, &holds);
+	return holds;
+}
+
+/*
+ * cac_expect_expiry
+ *		Something has happened that may have brought an old message back.
+ */
+void
+cac_expect_expiry(const Source *source, Datum key)
+{
+	TrackedCampaign tracked;
+	HintKey		hint;
+
+	cac_hint_key(source, key, &hint);
+	if (cac_hint_recall(&hint, &tracked))
+	{
+		tracked.next_expiry = 0;
+		cac_hint_track(&hint, &tracked);
+	}
+}
+
+/*
+ * cac_note_count
+ *		A campaign that stays open was counted, which took "usec".
+ */
+void
+cac_note_count(const Source *source, Datum key, const CampaignTally *tally,
+			   int64 usec, TimestampTz as_of)
+{
+	TrackedCampaign tracked;
+	HintKey		hint;
+
+	recall(source, key, &hint, &tracked);
+	tracked.counted_at = as_of;
+	tracked.count_usec = usec;
+	tracked.nothing_pending = tally->pending + tally->unmapped == 0;
+	cac_hint_track(&hint, &tracked);
+}
+
+/*
+ * cac_count_not_before
+ *		When a campaign's statistics may be counted again, so that this takes
+ *		no more than its share of the time.
+ */
+TimestampTz
+cac_count_not_before(const Source *source, Datum key)
+{
+	TrackedCampaign tracked;
+	HintKey		hint;
+
+	recall(source, key, &hint, &tracked);
+	return tracked.counted_at == 0 ? DT_NOBEGIN :
+		cac_after(tracked.counted_at, COUNT_SHARE * tracked.count_usec);
+}
+
+void
+cac_forget_closed(const Source *source, Datum key)
+{
+	HintKey		hint;
+
+	cac_hint_key(source, key, &hint);
+	cac_hint_forget(&hint);
+}
+
+static bool
+still_open(const HintKey *hint, void *open)
+{
+	return hash_search(open, hint, HASH_FIND, NULL) != NULL;
+}
+
+/*
+ * cac_prune_tracked
+ *		Forget the campaigns that are not among the open ones.
+ */
+void
+cac_prune_tracked(const Source *source, const Datum *keys, int64 nkeys)
+{
+	HASHCTL		ctl = {0};
+	HTAB	   *open;
+
+	ctl.keysize = sizeof(HintKey);
+	ctl.entrysize = sizeof(HintKey);
+	ctl.hcxt = CurrentMemoryContext;
+	open = hash_create("campaign_autoclose open campaigns", Max(nkeys, 16), &ctl,
+					   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	for (int64 i = 0; i < nkeys; i++)
+	{
+		HintKey		hint;
+
+		cac_hint_key(source, keys[i], &hint);
+		(void) hash_search(open, &hint, HASH_ENTER, NULL);
+	}
+	cac_hints_prune(MyDatabaseId, source->relid[TABLE_CAMPAIGNS], still_open, open);
+	hash_destroy(open);
+}

@@ -1,0 +1,185 @@
+# Hints at work: a campaign closes a moment after the change that ended it,
+# whatever its sweeps are doing; what becomes of hints that find no room, or are
+# lost in a crash; and that the launcher sleeps until they fall due.
+#
+# psql alone cannot show it: it takes a server with a launcher and workers, that
+# crashes, and whose table of hints is small.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::Bin;
+use CampaignTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# A worker's start and two timers' steps, on a busy machine, in seconds.
+my $grace = 5;
+
+my $node = preloaded_node('main', <<'END');
+campaign_autoclose.tracked_campaigns = 16
+END
+$node->start;
+create_source($node, 'shop');
+set_every('1 hour');
+
+sub set_every
+{
+	my ($value) = @_;
+	$node->safe_psql('shop', join ' ', map { "SELECT FROM campaign_alter('public', '${_}_every', '$value');" }
+		qw(expired timeout sending interrupted));
+}
+
+# Until the worker has left: every sweep has run, and the next is an hour away.
+sub idle
+{
+	my ($name) = @_;
+	return eventually($node, 'shop', "SELECT count(*) FILTER (WHERE process = 'worker') = 0
+		AND bool_and(hints_waiting = 0) FILTER (WHERE process = 'launcher')
+		AND (SELECT count(*) = 4 FROM campaign_sweep_run WHERE finished_at IS NOT NULL) FROM campaign_worker", $name);
+}
+
+# One open campaign, silently: one contact was sent Message 1, replied, and has
+# a Message 2 to be sent.
+sub almost
+{
+	return $node->safe_psql('shop', <<'END');
+SET session_replication_role = replica;
+WITH campaign AS (
+	INSERT INTO campaigns (status, started_at, created_at)
+	VALUES ('sending', now() - interval '1 hour', now() - interval '1 hour') RETURNING id
+), contact AS (
+	INSERT INTO contacts (full_number) VALUES ('+33 6') RETURNING id
+), message AS (
+	INSERT INTO messages (campaign_id, contact_id, message_type, status, sent_at)
+	SELECT campaign.id, contact.id, m.type, m.status, CASE WHEN m.status = 'read' THEN now() END
+	FROM campaign, contact, (VALUES ('message_1', 'read'), ('message_2', 'pending')) AS m (type, status)
+)
+SELECT id FROM campaign
+END
+}
+
+sub send_last
+{
+	my (@campaigns) = @_;
+	my $list = join ', ', map { "'$_'" } @campaigns;
+	return $node->safe_psql('shop',
+		"UPDATE messages SET status = 'sent', sent_at = now() WHERE campaign_id IN ($list) AND message_type = 'message_2' RETURNING now()")
+	  =~ s/\n.*//sr;
+}
+
+# Closed so many seconds after that moment, and no sooner.
+sub closes_after
+{
+	my ($campaign, $since, $delay, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	eventually($node, 'shop', "SELECT status = 'completed' FROM campaigns WHERE id = '$campaign'", $name);
+	my $took = $node->safe_psql('shop',
+		"SELECT extract(epoch FROM completed_at - '$since') FROM campaigns WHERE id = '$campaign'");
+	cmp_ok($took, '>=', $delay, '... not before its time');
+	cmp_ok($took, '<', $delay + $grace, '... but then');
+	note("after $took s");
+}
+
+sub hints
+{
+	my ($column) = @_;
+	return $node->safe_psql('shop', "SELECT $column FROM campaign_worker WHERE process = 'launcher'");
+}
+
+idle('the first visit finds nothing more to do');
+my @campaigns = map { almost() } 1 .. 3;
+is(hints('hints_waiting'), '0', 'what a replica writes is no hint');
+
+# After check_delay, with the worker gone.
+
+$node->safe_psql('shop', "SELECT FROM campaign_alter('public', 'check_delay', '3 s')");
+idle('the visit for that news is over');
+my $sent = send_last($campaigns[0]);
+is(hints('hints_waiting'), '2', 'the last Message 2 hints at judging and at statistics');
+is($node->safe_psql('shop', "SELECT next_wake_at BETWEEN '$sent'::timestamptz + interval '2.9 s' AND now() + interval '3 s'
+	FROM campaign_worker WHERE process = 'launcher'"), 't', 'the launcher sleeps until the first falls due');
+is($node->safe_psql('shop', "SELECT count(*) FROM campaign_worker WHERE process = 'worker'"), '0', 'without a worker');
+closes_after($campaigns[0], $sent, 3, 'a campaign closes check_delay after its last Message 2');
+is(events_of($node, 'shop', $campaigns[0]), 'closed', 'with one event');
+idle('the hints are used up');
+cmp_ok(hints('hints_served'), '>=', 1, 'and counted');
+is(hints('hints_dropped'), '0', 'none was dropped');
+is($node->safe_psql('shop', "SELECT next_wake_at > now() + interval '50 s' OR next_wake_at > now()
+	FROM campaign_worker WHERE process = 'launcher'"), 't', 'the launcher sleeps on');
+
+# Later messages do not postpone it.
+
+$sent = send_last($campaigns[1]);
+for (1 .. 4)
+{
+	$node->safe_psql('shop', "SELECT pg_sleep(0.6); UPDATE messages SET status = CASE status WHEN 'sent' THEN 'delivered' ELSE 'sent' END
+		WHERE campaign_id = '$campaigns[1]' AND message_type = 'message_2'");
+}
+closes_after($campaigns[1], $sent, 3, 'later messages do not postpone it');
+
+# At once.
+
+$node->safe_psql('shop', "SELECT FROM campaign_alter('public', 'check_delay', '0')");
+idle('the worker is gone again');
+$sent = send_last($campaigns[2]);
+closes_after($campaigns[2], $sent, 0, 'with check_delay 0 it closes at once');
+
+# While the worker lingers, and again and again.
+
+for my $n (1 .. 3)
+{
+	my $campaign = almost();
+	$sent = send_last($campaign);
+	closes_after($campaign, $sent, 0, "so does the next, number $n, while the worker lingers");
+}
+
+# No room.
+
+$node->safe_psql('shop', "SELECT FROM campaign_alter('public', 'check_delay', '1 min')");
+idle('the worker is gone before there are many');
+@campaigns = map { almost() } 1 .. 20;
+send_last(@campaigns);
+is(hints('hints_waiting || \' \' || hints_dropped'), '32 8', 'of 20 campaigns, 16 find room for their hints');
+set_every('1 s');
+eventually($node, 'shop', "SELECT count(*) = 0 FROM campaigns WHERE status = 'sending'", 'the next sweep closes all of them');
+
+# A crash.
+
+set_every('1 hour');
+my $campaign = almost();
+send_last($campaign);
+cmp_ok(hints('hints_waiting'), '>', 0, 'there are hints');
+$node->stop('immediate');
+$node->start;
+is(hints('hints_waiting || \' \' || hints_dropped || \' \' || hints_served'), '0 0 0', 'a crash loses them');
+is(status_of($node, 'shop', $campaign), 'sending', 'the campaign is open still');
+set_every('1 s');
+eventually($node, 'shop', "SELECT status = 'completed' FROM campaigns WHERE id = '$campaign'", 'the next sweep closes it');
+
+# Databases that nobody serves, or that are gone.
+
+set_every('1 hour');
+create_source($node, 'gone');
+$node->safe_psql('gone', "SELECT FROM campaign_alter('public', 'check_delay', '1 hour')");
+add_campaign($node, 'gone', 'complete');
+cmp_ok(hints('hints_waiting'), '>', 0, 'another database has hints');
+$node->safe_psql('postgres', 'DROP DATABASE gone');
+create_source($node, 'news');	# has the launcher look at the databases
+eventually($node, 'shop', "SELECT hints_waiting = 0 FROM campaign_worker WHERE process = 'launcher'",
+	'those of a database that was dropped go with it');
+
+# A source that is paused has hints that nobody takes.
+
+$node->safe_psql('shop', "SELECT FROM campaign_alter('public', 'check_delay', '1 s')");
+$campaign = almost();
+send_last($campaign);
+$node->safe_psql('shop', "SELECT FROM campaign_alter('public', 'mode', 'paused')");
+eventually($node, 'shop', "SELECT bool_and(hints_waiting = 0) FILTER (WHERE process = 'launcher')
+	AND count(*) FILTER (WHERE process = 'worker') = 0 FROM campaign_worker", 'those of a paused source are dropped');
+is(status_of($node, 'shop', $campaign), 'sending', 'and it is left alone');
+
+$node->stop;
+done_testing();
