@@ -3,6 +3,7 @@
 #   make, make install, make installcheck    as with any PGXS module
 #   make check    builds and tests in a cluster of its own (see test/run --help)
 #   make demo     shows the extension at work, in a cluster of its own
+#   make bench    measures what it costs, in a cluster of its own (see bench/run --help)
 
 EXTENSION = campaign_autoclose
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION).control)
@@ -24,7 +25,7 @@ PROVE_TESTS = test/t/*.pl
 
 # These do without PGXS, which has a "check" of its own that only fails: they
 # install what is missing, pg_config included.
-OWN_GOALS = check demo
+OWN_GOALS = check demo bench
 
 ifneq (,$(filter $(OWN_GOALS),$(MAKECMDGOALS)))
 
@@ -35,6 +36,9 @@ check:
 
 demo:
 	@bash demo/run
+
+bench:
+	@bash bench/run
 
 $(filter-out $(OWN_GOALS),$(MAKECMDGOALS)):
 	@$(MAKE) $@
