@@ -27,7 +27,7 @@
 #include "lifecycle.h"
 #include "schedule.h"
 #include "standard.h"
-#include "statements.h"
+#include "queries.h"
 
 PG_FUNCTION_INFO_V1(campaign_create_tables);
 PG_FUNCTION_INFO_V1(campaign_alter);

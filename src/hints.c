@@ -649,7 +649,10 @@ cac_hint_recall(const HintKey *key, TrackedCampaign *campaign)
 	entry = find_entry(key);
 	tracked = entry != NULL && entry->tracked;
 	if (tracked)
+	{
 		*campaign = entry->campaign;
+		campaign->hint_waiting = entry->pending >= 0;
+	}
 	LWLockRelease(shared->lock);
 	return tracked;
 }

@@ -39,9 +39,13 @@ typedef struct TrackedCampaign
 											 * sent; "": none */
 	TimestampTz counted_at;		/* when it was last counted; 0: never */
 	int64		count_usec;		/* how long that took */
-	bool		nothing_pending;	/* then; and no hint has told otherwise since */
-	TimestampTz next_expiry;	/* no message but those of contacts who have
-								 * answered was sent before; 0: unknown */
+	bool		nothing_pending;	/* then */
+	TimestampTz next_expiry;	/* no message in flight, but those of contacts
+								 * who have answered, was sent before; 0:
+								 * unknown */
+	TimestampTz expiry_noted_at;	/* when that was found out */
+	bool		hint_waiting;	/* set by cac_hint_recall(): of something that
+								 * the above may not know of yet */
 } TrackedCampaign;
 
 /* A campaign that a transaction has changed, and what that hints at. */

@@ -26,42 +26,13 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-#include "events.h"
+#include "judgement.h"
 #include "lifecycle.h"
 #include "memory.h"
 #include "witness.h"
 
 /* Above every 32-bit hash. */
 #define HASH_BOUND_MAX	((int64) PG_INT32_MAX + 1)
-
-/* A campaign while it is being judged. */
-typedef struct Judgement
-{
-	Source	   *source;
-	Datum		key;
-	const JudgeRequest *request;
-	JudgeOutcome *outcome;
-
-	CampaignRow row;
-	CampaignMemory memory;
-	CampaignFacts facts;
-	CampaignTally tally;
-	CampaignVerdict verdict;
-	int64		count_usec;		/* how long the last tally took */
-	int64		failed;			/* pending messages that were failed */
-} Judgement;
-
-/*
- * The application's word for a status that we write.
- */
-static const char *
-status_word(const Source *source, CampaignStatus status)
-{
-	static const char *const words[] = {"sending", "completed", "failed"};
-
-	Assert(status != CAMPAIGN_OTHER);
-	return cac_source_label(source, "campaigns", words[status])->words[0];
-}
 
 /*
  * A campaign's key as text, palloc'd.
@@ -165,15 +136,6 @@ learn_facts(Judgement *j, CampaignLock lock)
 	return true;
 }
 
-/*
- * The moment before which a Message 1 has expired.
- */
-static TimestampTz
-expiry_cutoff(const Judgement *j)
-{
-	return cac_before(j->request->as_of, j->facts.policy.interaction_timeout);
-}
-
 static void
 count_and_decide(Judgement *j, VerdictPhase phase)
 {
@@ -187,7 +149,7 @@ count_and_decide(Judgement *j, VerdictPhase phase)
 	memset(&j->tally, 0, sizeof(j->tally));
 	INSTR_TIME_SET_CURRENT(before);
 	cac_read_tally(j->source, j->key,
-				   look_for_due ? expiry_cutoff(j) : DT_NOBEGIN,
+				   look_for_due ? cac_expiry_cutoff(j) : DT_NOBEGIN,
 				   j->facts.start, &j->tally);
 	INSTR_TIME_SET_CURRENT(after);
 	INSTR_TIME_SUBTRACT(after, before);
@@ -244,88 +206,6 @@ worth_acting(const Judgement *j)
 }
 
 /*
- * The tally and what it was judged by, as a JSON object.
- */
-static char *
-describe_tally(const Judgement *j)
-{
-	const CampaignTally *tally = &j->verdict.tally;
-	const CampaignPolicy *policy = &j->facts.policy;
-	StringInfoData json;
-
-	initStringInfo(&json);
-	cac_append_json(&json, "sweep", cac_sweep_name(j->request->sweep));
-	cac_append_json(&json, "rule", policy->completion_rule == COMPLETION_MESSAGES ?
-					"messages" : "contacts");
-	cac_append_json_count(&json, "interaction_timeout_seconds",
-						  policy->interaction_timeout / USECS_PER_SEC);
-	cac_append_json_count(&json, "campaign_timeout_seconds",
-						  policy->campaign_timeout / USECS_PER_SEC);
-	cac_append_json_count(&json, "messages", tally->messages);
-	cac_append_json_count(&json, "pending", tally->pending);
-	cac_append_json_count(&json, "unmapped", tally->unmapped);
-	cac_append_json_count(&json, "sent", tally->sent);
-	cac_append_json_count(&json, "delivered", tally->delivered);
-	cac_append_json_count(&json, "read", tally->read);
-	cac_append_json_count(&json, "failed", tally->failed);
-	cac_append_json_count(&json, "no_interaction", tally->no_interaction);
-	cac_append_json_count(&json, "message_1_sent", tally->message_1_sent);
-	cac_append_json_count(&json, "message_2_sent", tally->message_2_sent);
-	cac_append_json_count(&json, "contacts", tally->contacts);
-	cac_append_json_count(&json, "contacts_completed", tally->contacts_completed);
-	cac_append_json_count(&json, "awaiting", tally->awaiting);
-	cac_append_json_count(&json, "interactions", tally->interactions);
-	if (j->failed > 0)
-		cac_append_json_count(&json, "failed_by_us", j->failed);
-	return psprintf("{%s}", json.data);
-}
-
-static void
-record(const Judgement *j, const char *event, const char *status_to,
-	   const char *reason, const char *details)
-{
-	CampaignEvent e = {0};
-
-	e.event = event;
-	e.campaign_id = j->outcome->campaign_id;
-	e.status_from = j->row.status_text;
-	e.status_to = status_to;
-	e.reason = reason;
-	e.details = details;
-	e.at = j->request->as_of;
-	e.shadow = j->request->shadow;
-	cac_record_event(j->source, &e);
-}
-
-static void
-record_expired(const Judgement *j, int64 marked)
-{
-	StringInfoData json;
-
-	initStringInfo(&json);
-	cac_append_json(&json, "sweep", cac_sweep_name(j->request->sweep));
-	cac_append_json_count(&json, "messages", marked);
-	cac_append_json(&json, "sent_before", timestamptz_to_str(expiry_cutoff(j)));
-	record(j, "expired", j->row.status_text,
-		   cac_interaction_message(j->source, &j->facts.policy),
-		   psprintf("{%s}", json.data));
-}
-
-static void
-record_stalled(const Judgement *j)
-{
-	StringInfoData json;
-
-	initStringInfo(&json);
-	cac_append_json_count(&json, "number", j->verdict.stall_number);
-	cac_append_json_count(&json, "pending", j->tally.pending);
-	cac_append_json(&json, "last_sent", j->tally.last_sent == DT_NOBEGIN ?
-					NULL : timestamptz_to_str(j->tally.last_sent));
-	record(j, "stalled", j->row.status_text,
-		   cac_reason_text(j->verdict.reason), psprintf("{%s}", json.data));
-}
-
-/*
  * Write the campaign as the verdict says; "status" NULL leaves it as it is.
  */
 static void
@@ -343,47 +223,29 @@ write_campaign(const Judgement *j, const char *status,
 }
 
 static void
-log_closing(const Judgement *j, const char *status)
-{
-	const CampaignTally *tally = &j->verdict.tally;
-
-	ereport(LOG,
-			(errmsg("campaign_autoclose: source \"%s\": campaign %s closed as \"%s\" (%s): "
-					INT64_FORMAT " sent, " INT64_FORMAT " delivered, "
-					INT64_FORMAT " read, " INT64_FORMAT " failed, "
-					INT64_FORMAT " no_interaction, " INT64_FORMAT " interactions",
-					j->source->name, j->outcome->campaign_id, status,
-					cac_reason_text(j->verdict.reason),
-					tally->sent + tally->delivered + tally->read,
-					tally->delivered, tally->read, tally->failed,
-					tally->no_interaction, tally->interactions),
-			 errhidestmt(true), errhidecontext(true)));
-}
-
-static void
 close_campaign(Judgement *j)
 {
-	const char *status = status_word(j->source, j->verdict.status);
+	const char *status = cac_status_word(j->source, j->verdict.status);
 	TimestampTz as_of = j->request->as_of;
 
 	write_campaign(j, status, true, as_of);
 	cac_remember_closed(j->source, j->outcome->campaign_id, status,
 						j->verdict.reason == REASON_TIMED_OUT ? "timeout" : "complete",
 						as_of);
-	record(j, "closed", status, cac_reason_text(j->verdict.reason),
-		   describe_tally(j));
-	log_closing(j, status);
+	cac_record_judged(j, "closed", status, cac_reason_text(j->verdict.reason),
+		   cac_describe_tally(j));
+	cac_log_closing(j, status);
 }
 
 static void
 reopen_campaign(Judgement *j)
 {
-	const char *status = status_word(j->source, CAMPAIGN_OPEN);
+	const char *status = cac_status_word(j->source, CAMPAIGN_OPEN);
 
 	write_campaign(j, status, true, DT_NOBEGIN);
 	cac_remember_reopened(j->source, j->outcome->campaign_id, j->request->as_of);
-	record(j, "reopened", status, cac_reason_text(j->verdict.reason),
-		   describe_tally(j));
+	cac_record_judged(j, "reopened", status, cac_reason_text(j->verdict.reason),
+		   cac_describe_tally(j));
 }
 
 /*
@@ -403,7 +265,7 @@ act_on_campaign(Judgement *j)
 		case ACTION_ASK_TO_RESUME:
 			cac_remember_stalled(j->source, j->outcome->campaign_id,
 								 j->verdict.stall_number, j->request->as_of);
-			record_stalled(j);
+			cac_record_stalled(j);
 			break;
 		case ACTION_NONE:
 			if (j->verdict.fill_completed_at)
@@ -441,7 +303,7 @@ mark_due(Judgement *j)
 	char	   *resume;
 	bool		in_passes;
 
-	mark.cutoff = expiry_cutoff(j);
+	mark.cutoff = cac_expiry_cutoff(j);
 	mark.start = j->facts.start;
 	mark.as_of = request->as_of;
 	mark.message = cac_interaction_message(j->source, &j->facts.policy);
@@ -458,7 +320,7 @@ mark_due(Judgement *j)
 	marked = cac_mark_expired(j->source, j->key, &mark, &resume);
 	outcome->messages_marked += marked;
 	if (marked > 0)
-		record_expired(j, marked);
+		cac_record_expired(j, marked);
 	if (mark.limit == 0)
 	{
 		outcome->next_pass = mark.free;
@@ -488,43 +350,6 @@ mark_messages(Judgement *j)
 		j->outcome->messages_marked += j->failed;
 	}
 	return true;
-}
-
-/*
- * Shadow mode: record what would be done, once a change.  What would be marked
- * and what would be done about the campaign are told apart, as the sweeps that
- * find the one do not look for the other.
- */
-static void
-record_shadow(Judgement *j)
-{
-	const CampaignVerdict *verdict = &j->verdict;
-	CampaignMemory *memory = &j->memory;
-	bool		new_mark = verdict->mark > 0 && verdict->mark != memory->shadow_mark;
-	bool		new_action = false;
-
-	if (verdict->action != ACTION_NONE)
-	{
-		char	   *action = psprintf("%d %d " INT64_FORMAT, verdict->action,
-									  verdict->status, verdict->fail);
-
-		new_action = memory->shadow_action == NULL ||
-			strcmp(memory->shadow_action, action) != 0;
-		memory->shadow_action = action;
-	}
-	if (!new_mark && !new_action)
-		return;
-	cac_remember_shadow(j->source, j->outcome->campaign_id,
-						new_mark ? verdict->mark : memory->shadow_mark,
-						memory->shadow_action, j->request->as_of);
-	if (new_mark)
-		record_expired(j, verdict->mark);
-	if (new_action && verdict->action == ACTION_ASK_TO_RESUME)
-		record_stalled(j);
-	else if (new_action)
-		record(j, verdict->action == ACTION_CLOSE ? "closed" : "reopened",
-			   status_word(j->source, verdict->status),
-			   cac_reason_text(verdict->reason), describe_tally(j));
 }
 
 /*
@@ -650,7 +475,7 @@ report_campaign(Judgement *j, bool acted)
 		return;
 	if (verdict->action == ACTION_CLOSE || verdict->action == ACTION_REOPEN)
 	{
-		outcome->status = pstrdup(status_word(j->source, verdict->status));
+		outcome->status = pstrdup(cac_status_word(j->source, verdict->status));
 		outcome->completed_at = verdict->action == ACTION_CLOSE ?
 			j->request->as_of : DT_NOBEGIN;
 	}
@@ -680,7 +505,8 @@ spared(const Judgement *j)
 	if (!j->request->by_witness || j->facts.status != CAMPAIGN_OPEN)
 		return false;
 	if (sweep == SWEEP_EXPIRED)
-		return cac_nothing_expires(j->source, j->key, expiry_cutoff(j));
+		return cac_nothing_expires(j->source, j->key, cac_expiry_cutoff(j),
+								   j->request->as_of);
 	if (j->request->count)
 		return false;
 	return (sweep == SWEEP_SENDING || sweep == SWEEP_INTERRUPTED) &&
@@ -695,13 +521,13 @@ plan_marking(Judgement *j)
 {
 	DueCount	count;
 
-	cac_count_due(j->source, j->key, expiry_cutoff(j), j->facts.start, &count);
+	cac_count_due(j->source, j->key, cac_expiry_cutoff(j), j->facts.start, &count);
 	j->outcome->messages_checked = count.aged;
 	j->verdict.mark = count.due;
 	j->verdict.status = j->facts.status;
 	j->verdict.reason = REASON_NOTHING_DUE;
 	if (j->request->by_witness)
-		cac_note_due(j->source, j->key, &count);
+		cac_note_due(j->source, j->key, &count, j->request->as_of);
 }
 
 /*
@@ -753,7 +579,7 @@ look(Judgement *j)
 		note_tally(j);
 	report_plan(j);
 	if (j->request->shadow)
-		record_shadow(j);
+		cac_record_shadow(j);
 	report_campaign(j, false);
 	return false;
 }

@@ -6,7 +6,7 @@
 #define CAC_LIFECYCLE_H
 
 #include "source.h"
-#include "statements.h"
+#include "queries.h"
 
 /*
  * Marking in passes: each marks a share of every page's rows.  When the last

@@ -18,37 +18,22 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "port/pg_bitutils.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
-#include "utils/datum.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "attempt.h"
+#include "candidate.h"
 #include "lifecycle.h"
 #include "memory.h"
 #include "slots.h"
 #include "sweeps.h"
 #include "witness.h"
 
-/* Campaigns that share one transaction of a host; below the 64 subtransactions
- * that other sessions' snapshots can hold. */
-#define CAMPAIGNS_PER_TRANSACTION	32
-/* After so many skips in a row, a sweep waits for the campaign's row. */
-#define SKIPS_BEFORE_WAITING		3
-/* For how long they may share it, in milliseconds. */
-#define TRANSACTION_TIME			100
-/* How long one campaign may take a worker, in milliseconds: DROP DATABASE waits
- * five seconds for it to leave.  A caller of campaign_run_sweeps() has the time
- * for a campaign that needs longer: his limit doubles with each failure. */
-#define CAMPAIGN_TIME_LIMIT			4000
-#define CAMPAIGN_TIME_DOUBLINGS		6
 /* Campaigns that are marked together, pass by pass. */
 #define MARKING_GROUP				64
 /* Hints that are taken from shared memory at once, and what is put off for how
@@ -59,36 +44,6 @@
  * much of it can be saved up, in microseconds. */
 #define COUNTING_SHARE				10
 #define COUNTING_CREDIT_MAX			USECS_PER_SEC
-
-/* One sweep of one source, while it runs. */
-typedef struct Sweep
-{
-	const char *source;			/* its name */
-	SweepKind	kind;
-	TimestampTz as_of;
-	bool		dry_run;
-	const SweepHost *host;		/* NULL: in the caller's transaction */
-	MemoryContext context;		/* outlives the host's transactions */
-	SweepResult *result;
-
-	Datum	   *keys;			/* the candidates, allocated in context */
-	int64		nkeys;
-	bool	   *held;			/* of these: a message shows there is nothing to do */
-	List	   *retries;		/* of CampaignRetry, likewise */
-	int			uncommitted;	/* campaigns since the last commit */
-	TimestampTz committed_at;	/* when that was */
-
-	/* the campaign in hand */
-	Datum		key;
-	CampaignLock lock;
-	bool		settling;		/* it is one that we closed lately */
-	bool		count;			/* its statistics are wanted */
-	bool		marking;		/* in batches, resuming from ... */
-	char		resume[NAMEDATALEN];
-	bool		in_passes;		/* or in passes, of which this is ... */
-	int			pass;
-	JudgeOutcome outcome;
-} Sweep;
 
 /* The lock that a host holds for its session, to be released on abort. */
 static LOCKTAG session_lock;
@@ -150,274 +105,6 @@ lock_sweep(const Sweep *sweep, const Source *source)
 	return true;
 }
 
-/* ----------------------------------------------------------------
- *		One campaign
- * ----------------------------------------------------------------
- */
-
-static CampaignRetry *
-find_retry(const Sweep *sweep, const char *campaign_id)
-{
-	ListCell   *lc;
-
-	foreach(lc, sweep->retries)
-	{
-		CampaignRetry *retry = lfirst(lc);
-
-		if (strcmp(retry->campaign_id, campaign_id) == 0)
-			return retry;
-	}
-	return NULL;
-}
-
-/*
- * Deferred triggers cannot be queued in a security-restricted context; let
- * them fire at once.  That is for the rest of the transaction, which is ours.
- */
-static void
-make_constraints_immediate(void)
-{
-	ConstraintsSetStmt *statement = makeNode(ConstraintsSetStmt);
-
-	statement->constraints = NIL;
-	statement->deferred = false;
-	AfterTriggerSetState(statement);
-}
-
-/*
- * Does the sweep go by what is remembered in shared memory?
- */
-static bool
-by_witness(const Sweep *sweep)
-{
-	return sweep->host != NULL && cac_shared_memory_ready();
-}
-
-/*
- * Judge the campaign in hand; AttemptFunction.
- */
-static void
-judge_candidate(void *arg)
-{
-	Sweep	   *sweep = arg;
-	Source	   *source = cac_source_open(sweep->source);
-	JudgeRequest request = {0};
-
-	cac_source_check(source);
-	request.sweep = sweep->kind;
-	request.as_of = sweep->as_of;
-	request.dry_run = sweep->dry_run || !cac_source_acts(source);
-	request.shadow = !sweep->dry_run && source->armed && source->mode == MODE_SHADOW;
-	request.only_closed = sweep->settling;
-	request.as_owner = sweep->host != NULL;
-	request.lock = sweep->lock;
-	request.by_witness = by_witness(sweep);
-	request.count = request.by_witness &&
-		(sweep->count || (sweep->kind == SWEEP_SENDING &&
-						  cac_count_overdue(source, sweep->key, sweep->as_of)));
-	request.resume = sweep->marking ? sweep->resume : NULL;
-	request.in_passes = sweep->in_passes;
-	request.pass = sweep->pass;
-	request.batch_size = sweep->host != NULL ? source->batch_size : 0;
-	cac_judge_campaign(source, sweep->key, &request, &sweep->outcome);
-}
-
-static void
-warn_of_failure(const Sweep *sweep, const char *campaign_id,
-				const ErrorData *error, const char *hint)
-{
-	ereport(WARNING,
-			(errcode(error->sqlerrcode),
-			 errmsg("campaign %s of source \"%s\" could not be processed: %s",
-					campaign_id, sweep->source, error->message),
-			 error->detail ? errdetail_internal("%s", error->detail) : 0,
-			 errhint("%s", hint)));
-}
-
-/*
- * Note that the campaign in hand raised an error.
- */
-static void
-note_failure(Sweep *sweep, const char *campaign_id, CampaignRetry *retry,
-			 const ErrorData *error)
-{
-	CampaignEvent event = {.event = "error", .campaign_id = campaign_id,
-		.reason = error->message, .at = sweep->as_of};
-	CampaignRetry next = {0};
-	Source	   *source = cac_source_open(sweep->source);
-	StringInfoData details;
-
-	next.campaign_id = unconstify(char *, campaign_id);
-	next.failures = (retry ? retry->failures : 0) + 1;
-	next.retry_at = cac_after(sweep->as_of, cac_retry_backoff(next.failures));
-	cac_remember_retry(source, sweep->kind, &next, error);
-
-	initStringInfo(&details);
-	cac_append_json(&details, "sweep", cac_sweep_name(sweep->kind));
-	cac_append_json(&details, "sqlstate", unpack_sql_state(error->sqlerrcode));
-	cac_append_json_count(&details, "failures", next.failures);
-	cac_append_json(&details, "retry_at", timestamptz_to_str(next.retry_at));
-	event.details = psprintf("{%s}", details.data);
-	cac_record_event(source, &event);
-	cac_progress_error(error->message);
-
-	warn_of_failure(sweep, campaign_id, error,
-					psprintf("It was left as it was, and is retried after %s.",
-							 timestamptz_to_str(next.retry_at)));
-}
-
-/*
- * Note that the campaign in hand was held by somebody else.
- */
-static void
-note_skip(Sweep *sweep, const char *campaign_id, const CampaignRetry *retry)
-{
-	CampaignRetry next = {0};
-
-	next.campaign_id = unconstify(char *, campaign_id);
-	next.failures = retry ? retry->failures : 0;
-	next.skips = (retry ? retry->skips : 0) + 1;
-	next.retry_at = DT_NOBEGIN;
-	cac_remember_retry(cac_source_open(sweep->source), sweep->kind, &next, NULL);
-}
-
-/*
- * Add the campaign in hand to the sweep's result.
- */
-static void
-add_outcome(Sweep *sweep)
-{
-	const JudgeOutcome *outcome = &sweep->outcome;
-	SweepResult *result = sweep->result;
-
-	result->messages_checked += outcome->messages_checked;
-	result->messages_marked += outcome->messages_marked;
-	if (outcome->more || outcome->next_pass)
-		return;
-	result->campaigns_updated += outcome->updated;
-	result->campaigns_closed += outcome->closed;
-	result->campaigns_resumed += outcome->resumed;
-	result->campaigns_skipped += outcome->skipped;
-}
-
-static void
-commit_now(Sweep *sweep)
-{
-	if (sweep->host != NULL)
-		SPI_commit();
-	sweep->uncommitted = 0;
-	sweep->committed_at = GetCurrentTimestamp();
-}
-
-/*
- * After a campaign: commit, unless there is room and time for another in the
- * same transaction.  What was written is held until then, and the application
- * may be waiting for it.
- */
-static void
-commit_if_due(Sweep *sweep)
-{
-	if (++sweep->uncommitted >= CAMPAIGNS_PER_TRANSACTION ||
-		TimestampDifferenceExceeds(sweep->committed_at, GetCurrentTimestamp(),
-								   TRANSACTION_TIME))
-		commit_now(sweep);
-}
-
-/*
- * How long the campaign in hand may take, in milliseconds; 0: no limit.
- */
-static int
-time_limit(const Sweep *sweep, const CampaignRetry *retry)
-{
-	if (sweep->host == NULL)
-		return 0;
-	if (!sweep->host->called || retry == NULL)
-		return CAMPAIGN_TIME_LIMIT;
-	return CAMPAIGN_TIME_LIMIT << Min(retry->failures, CAMPAIGN_TIME_DOUBLINGS);
-}
-
-static bool
-may_go_on(const Sweep *sweep)
-{
-	CHECK_FOR_INTERRUPTS();
-	return sweep->host == NULL || sweep->host->go_on();
-}
-
-/*
- * A pass that does not lock the rows first ran into one that somebody holds:
- * leave it to the last pass, which does not wait.
- */
-static bool
-passed_over(Sweep *sweep, const ErrorData *error)
-{
-	sweep->outcome.next_pass = sweep->in_passes &&
-		sweep->pass < MARKING_PASSES - 1 &&
-		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
-	return sweep->outcome.next_pass;
-}
-
-/*
- * Process one candidate, in as many rounds as it has batches.  False where the
- * host wants to stop.
- */
-static bool
-process_candidate(Sweep *sweep, Datum key)
-{
-	char	   *campaign_id = cac_key_text(cac_source_open(sweep->source), key);
-	CampaignRetry *retry = find_retry(sweep, campaign_id);
-	ErrorData  *error;
-
-	/* a later time comes from a caller's as_of, and is not to be waited for */
-	memset(&sweep->outcome, 0, sizeof(sweep->outcome));
-	if (retry != NULL && retry->retry_at > sweep->as_of &&
-		retry->retry_at <= cac_after(sweep->as_of, cac_retry_backoff(retry->failures)))
-	{
-		sweep->result->campaigns_skipped++;
-		return true;
-	}
-	sweep->key = key;
-	sweep->marking = false;
-	sweep->lock = retry != NULL && retry->skips >= SKIPS_BEFORE_WAITING ?
-		LOCK_WAIT : LOCK_SKIP;
-	do
-	{
-		if (!may_go_on(sweep))
-			return false;
-		if (sweep->host != NULL)
-			make_constraints_immediate();
-		if (!cac_attempt(judge_candidate, sweep, time_limit(sweep, retry),
-						 &error))
-		{
-			memset(&sweep->outcome, 0, sizeof(sweep->outcome));
-			if (passed_over(sweep, error))
-				return true;
-			sweep->result->campaigns_skipped++;
-			if (sweep->dry_run)
-				warn_of_failure(sweep, campaign_id, error,
-								"The sweep would leave it as it is, and retry it later.");
-			else
-				note_failure(sweep, campaign_id, retry, error);
-			commit_now(sweep);
-			return true;
-		}
-		add_outcome(sweep);
-		if (sweep->outcome.more)
-		{
-			sweep->marking = true;
-			strcpy(sweep->resume, sweep->outcome.resume);
-			commit_now(sweep);
-		}
-	} while (sweep->outcome.more);
-
-	if (sweep->dry_run || sweep->outcome.next_pass)
-		return true;
-	if (sweep->outcome.skipped)
-		note_skip(sweep, campaign_id, retry);
-	else if (retry != NULL)
-		cac_forget_retry(cac_source_open(sweep->source), sweep->kind, campaign_id);
-	return true;
-}
-
 static void
 begin_sweep(Sweep *sweep, const SweepRequest *request, SweepResult *result)
 {
@@ -468,16 +155,15 @@ serve_hint(Sweep *sweep, const HintKey *hint, int flags)
 
 	sweep->as_of = now;
 	sweep->count = (flags & HINT_CHANGED) != 0 && may_count(source, key, now);
-	if (flags & HINT_CHECK)
-		cac_expect_expiry(source, key);
-	else if (!sweep->count)
+	cac_note_change(source, key);
+	if (flags == HINT_CHANGED && !sweep->count)
 	{
 		cac_hint_put(hint, HINT_CHANGED,
 					 Max(cac_count_not_before(source, key),
 						 cac_after(now, HINT_PUT_OFF)));
 		return true;
 	}
-	go_on = process_candidate(sweep, key);
+	go_on = cac_process_candidate(sweep, key);
 	if (sweep->count)
 		counting_credit -= GetCurrentTimestamp() - now;
 	else
@@ -516,7 +202,7 @@ cac_serve_hints(const SweepRequest *request, int64 *served)
 	old = MemoryContextSwitchTo(sweep.context);
 	sweep.retries = cac_retries(source, request->kind);
 	MemoryContextSwitchTo(old);
-	commit_now(&sweep);
+	cac_commit_now(&sweep);
 
 	for (int i = 0; i < n; i++)
 	{
@@ -527,7 +213,7 @@ cac_serve_hints(const SweepRequest *request, int64 *served)
 		}
 		else
 			cac_hint_put(&hints[i], flags[i], GetCurrentTimestamp());
-		commit_now(&sweep);
+		cac_commit_now(&sweep);
 	}
 	MemoryContextDelete(sweep.context);
 	return go_on;
@@ -544,7 +230,7 @@ serve_hints_meanwhile(const Sweep *sweep)
 
 	int64		served;
 
-	if (!by_witness(sweep) || cac_hints_next(MyDatabaseId) > GetCurrentTimestamp())
+	if (!cac_by_witness(sweep) || cac_hints_next(MyDatabaseId) > GetCurrentTimestamp())
 		return true;
 	return cac_serve_hints(&request, &served);
 }
@@ -568,7 +254,7 @@ find_candidates(void *arg)
 	cac_source_check(source);
 	cac_source_enter(source, sweep->host != NULL, &saved);
 	sweep->keys = cac_open_campaigns(source, sweep->context, &sweep->nkeys);
-	if (by_witness(sweep) &&
+	if (cac_by_witness(sweep) &&
 		(sweep->kind == SWEEP_SENDING || sweep->kind == SWEEP_INTERRUPTED))
 	{
 		sweep->held = MemoryContextAllocZero(sweep->context,
@@ -599,10 +285,10 @@ process_settling(Sweep *sweep)
 	sweep->settling = true;
 	foreach(lc, settling)
 	{
-		if (!process_candidate(sweep, cac_key_from_text(cac_source_open(sweep->source),
+		if (!cac_process_candidate(sweep, cac_key_from_text(cac_source_open(sweep->source),
 														lfirst(lc))))
 			return false;
-		commit_if_due(sweep);
+		cac_commit_if_due(sweep);
 	}
 	sweep->settling = false;
 	return true;
@@ -618,10 +304,10 @@ process_pass(Sweep *sweep, int64 first, int64 last, bool *done)
 	{
 		if (done[i - first])
 			continue;
-		if (!process_candidate(sweep, sweep->keys[i]))
+		if (!cac_process_candidate(sweep, sweep->keys[i]))
 			return false;
 		done[i - first] = !sweep->outcome.next_pass;
-		commit_if_due(sweep);
+		cac_commit_if_due(sweep);
 		if (sweep->uncommitted == 0 && !serve_hints_meanwhile(sweep))
 			return false;
 	}
@@ -646,7 +332,7 @@ process_in_passes(Sweep *sweep)
 			if (!process_pass(sweep, first, last, done))
 				return false;
 			/* so that the next pass finds room in the pages of this one */
-			commit_now(sweep);
+			cac_commit_now(sweep);
 		}
 		cac_progress_done(last);
 	}
@@ -661,9 +347,9 @@ process_one_by_one(Sweep *sweep)
 		sweep->result->campaigns_checked++;
 		if (sweep->held != NULL && sweep->held[i])
 			continue;
-		if (!process_candidate(sweep, sweep->keys[i]))
+		if (!cac_process_candidate(sweep, sweep->keys[i]))
 			return false;
-		commit_if_due(sweep);
+		cac_commit_if_due(sweep);
 		cac_progress_done(i + 1);
 		if (sweep->uncommitted == 0 && !serve_hints_meanwhile(sweep))
 			return false;
@@ -679,7 +365,7 @@ process_candidates(Sweep *sweep)
 		return process_in_passes(sweep);
 	if (!process_one_by_one(sweep))
 		return false;
-	if (by_witness(sweep) && sweep->kind == SWEEP_SENDING)
+	if (cac_by_witness(sweep) && sweep->kind == SWEEP_SENDING)
 		cac_prune_tracked(cac_source_open(sweep->source), sweep->keys, sweep->nkeys);
 	return true;
 }
@@ -695,7 +381,7 @@ perform(Sweep *sweep, char **message)
 
 	*message = NULL;
 	if (!cac_attempt(find_candidates, sweep,
-					 time_limit(sweep, NULL), &error))
+					 cac_time_limit(sweep, NULL), &error))
 	{
 		if (sweep->host == NULL)
 			ReThrowError(error);
@@ -762,13 +448,13 @@ cac_run_sweep(const SweepRequest *request, SweepResult *total)
 	if (recorded)
 		run = cac_record_run_start(source, request->kind, started_at,
 								   request->by_clock ? DT_NOBEGIN : request->as_of);
-	commit_now(&sweep);
+	cac_commit_now(&sweep);
 
 	finished = perform(&sweep, &message);
 	if (finished && recorded)
 		cac_record_run_end(cac_source_open(request->source), request->kind, run,
 						   started_at, &result, message);
-	commit_now(&sweep);
+	cac_commit_now(&sweep);
 	cac_progress_end();
 	unlock_session();
 	add_result(total, &result);
@@ -805,9 +491,9 @@ cac_retry_campaigns(const SweepRequest *request)
 		source = cac_source_open(request->source);
 		if (!session_lock_held && !lock_sweep(&sweep, source))
 			break;
-		go_on = process_candidate(&sweep,
+		go_on = cac_process_candidate(&sweep,
 								  cac_key_from_text(source, retry->campaign_id));
-		commit_now(&sweep);
+		cac_commit_now(&sweep);
 		if (!go_on)
 			break;
 	}

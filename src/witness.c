@@ -14,7 +14,8 @@
  *
  * A witness is looked up each time, so one that is wrong, deleted or forgotten
  * costs time, never a verdict.  The other two save a reading of the campaign
- * where the source's trigger tells of what would change them.  Only what runs
+ * where the source's trigger tells of what would change them, as long as no
+ * hint of the campaign is waiting, and for some hours at most.  Only what runs
  * on behalf of a host goes by all this: a function's caller gets full counts.
  */
 #include "postgres.h"
@@ -26,13 +27,14 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-#include "statements.h"
+#include "queries.h"
 #include "witness.h"
 
 /* Campaigns whose witnesses are verified by one statement. */
 #define VERIFY_AT_ONCE		5000
 /* What the trigger tells us may get lost: look for ourselves after so long. */
-#define TRUST_HINTS_FOR		USECS_PER_HOUR
+#define TRUST_PENDING_FOR	USECS_PER_HOUR
+#define TRUST_EXPIRY_FOR	(6 * USECS_PER_HOUR)
 /* How often the statistics of a campaign are counted where nothing tells that
  * they have changed, and at the least where something does. */
 #define COUNT_UNASKED_EVERY (5 * USECS_PER_MINUTE)
@@ -108,12 +110,15 @@ remember_message(char *where, const char *id)
 		where[0] = '\0';
 }
 
+/*
+ * Is what was found out at "noted_at" still to be trusted?
+ */
 static bool
-recently_counted(const Source *source, const TrackedCampaign *tracked,
-				 TimestampTz as_of)
+trusted(const Source *source, const TrackedCampaign *tracked,
+		TimestampTz noted_at, int64 trust_for, TimestampTz as_of)
 {
-	return source->hinted &&
-		tracked->counted_at > cac_before(as_of, TRUST_HINTS_FOR);
+	return source->hinted && !tracked->hint_waiting &&
+		noted_at > cac_before(as_of, trust_for);
 }
 
 /*
@@ -145,7 +150,7 @@ cac_kept_open(Source *source, Datum key, SweepKind sweep,
 		remember_message(tracked.last_sent, message ? message : "");
 		/* nothing is pending, so it is not stalled; "sending" closes it */
 		if (message == NULL && tracked.nothing_pending &&
-			recently_counted(source, &tracked, as_of))
+			trusted(source, &tracked, tracked.counted_at, TRUST_PENDING_FOR, as_of))
 			return true;
 	}
 	cac_hint_track(&hint, &tracked);
@@ -224,29 +229,33 @@ cac_verify_candidates(Source *source, SweepKind sweep, TimestampTz as_of,
  *		but those whose contacts have answered?
  */
 bool
-cac_nothing_expires(const Source *source, Datum key, TimestampTz cutoff)
+cac_nothing_expires(const Source *source, Datum key, TimestampTz cutoff,
+					TimestampTz as_of)
 {
 	TrackedCampaign tracked;
 	HintKey		hint;
 
 	recall(source, key, &hint, &tracked);
-	return source->hinted && tracked.next_expiry >= cutoff &&
-		tracked.next_expiry != 0;
+	return tracked.next_expiry != 0 && tracked.next_expiry >= cutoff &&
+		trusted(source, &tracked, tracked.expiry_noted_at, TRUST_EXPIRY_FOR, as_of);
 }
 
 /*
  * cac_note_due
- *		What the 24-hour sweep has found out of an open campaign.
+ *		What the 24-hour sweep has found out of an open campaign at as_of.
  */
 void
-cac_note_due(const Source *source, Datum key, const DueCount *count)
+cac_note_due(const Source *source, Datum key, const DueCount *count,
+			 TimestampTz as_of)
 {
 	TrackedCampaign tracked;
 	HintKey		hint;
 
 	recall(source, key, &hint, &tracked);
-	/* what is due may be left, if somebody holds it */
-	tracked.next_expiry = count->due == 0 ? count->next : 0;
+	/* what is due may be left, if somebody holds it; what is sent later counts
+	 * from now on */
+	tracked.next_expiry = count->due == 0 ? Min(count->next, as_of) : 0;
+	tracked.expiry_noted_at = as_of;
 	if (count->candidate != NULL)
 		remember_message(tracked.witness, count->candidate);
 	cac_hint_track(&hint, &tracked);
@@ -271,11 +280,11 @@ cac_witness_holds(Source *source, Datum key)
 }
 
 /*
- * cac_expect_expiry
- *		Something has happened that may have brought an old message back.
+ * cac_note_change
+ *		A hint was taken: something has happened that memory does not know of.
  */
 void
-cac_expect_expiry(const Source *source, Datum key)
+cac_note_change(const Source *source, Datum key)
 {
 	TrackedCampaign tracked;
 	HintKey		hint;
@@ -284,6 +293,7 @@ cac_expect_expiry(const Source *source, Datum key)
 	if (cac_hint_recall(&hint, &tracked))
 	{
 		tracked.next_expiry = 0;
+		tracked.nothing_pending = false;
 		cac_hint_track(&hint, &tracked);
 	}
 }

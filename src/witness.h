@@ -7,7 +7,7 @@
 
 #include "hints.h"
 #include "source.h"
-#include "statements.h"
+#include "queries.h"
 
 extern void cac_hint_key(const Source *source, Datum key, HintKey *hint);
 extern Datum cac_key_of_hint(const Source *source, const HintKey *hint);
@@ -20,13 +20,14 @@ extern void cac_verify_candidates(Source *source, SweepKind sweep,
 extern bool cac_count_overdue(const Source *source, Datum key,
 							  TimestampTz as_of);
 extern bool cac_nothing_expires(const Source *source, Datum key,
-								TimestampTz cutoff);
-extern void cac_note_due(const Source *source, Datum key, const DueCount *count);
+								TimestampTz cutoff, TimestampTz as_of);
+extern void cac_note_due(const Source *source, Datum key,
+						 const DueCount *count, TimestampTz as_of);
 extern bool cac_witness_holds(Source *source, Datum key);
 extern void cac_note_count(const Source *source, Datum key,
 						   const CampaignTally *tally, int64 usec,
 						   TimestampTz as_of);
-extern void cac_expect_expiry(const Source *source, Datum key);
+extern void cac_note_change(const Source *source, Datum key);
 extern TimestampTz cac_count_not_before(const Source *source, Datum key);
 extern void cac_forget_closed(const Source *source, Datum key);
 extern void cac_prune_tracked(const Source *source, const Datum *keys,

@@ -180,6 +180,8 @@ force_settings(void)
 		{"default_transaction_deferrable", "off"},
 		{"statement_timeout", "0"},
 		{"lock_timeout", "1s"},
+		/* in a deadlock with a DDL command it is for us to yield */
+		{"deadlock_timeout", "10ms"},
 		{"idle_in_transaction_session_timeout", "0"},
 #if CAC_HAS_TRANSACTION_TIMEOUT
 		{"transaction_timeout", "0"},

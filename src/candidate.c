@@ -1,0 +1,306 @@
+/*
+ * candidate.c
+ *		One candidate of a sweep: tried in a subtransaction, and what becomes of
+ *		it when it fails or is held by somebody else.
+ *
+ * A campaign that raises an error is left as it was, noted in campaign_retry
+ * and left alone for a while.  One whose row somebody holds is skipped; after
+ * three skips in a row it is waited for.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "utils/timestamp.h"
+
+#include "attempt.h"
+#include "candidate.h"
+#include "slots.h"
+#include "witness.h"
+
+/* Campaigns that share one transaction of a host; below the 64 subtransactions
+ * that other sessions' snapshots can hold. */
+#define CAMPAIGNS_PER_TRANSACTION	32
+/* After so many skips in a row, a sweep waits for the campaign's row. */
+#define SKIPS_BEFORE_WAITING		3
+/* For how long they may share it, in milliseconds. */
+#define TRANSACTION_TIME			100
+/* How long one campaign may take a worker, in milliseconds: DROP DATABASE waits
+ * five seconds for it to leave.  A caller of campaign_run_sweeps() has the time
+ * for a campaign that needs longer: his limit doubles with each failure. */
+#define CAMPAIGN_TIME_LIMIT			4000
+#define CAMPAIGN_TIME_DOUBLINGS		6
+
+static CampaignRetry *
+find_retry(const Sweep *sweep, const char *campaign_id)
+{
+	ListCell   *lc;
+
+	foreach(lc, sweep->retries)
+	{
+		CampaignRetry *retry = lfirst(lc);
+
+		if (strcmp(retry->campaign_id, campaign_id) == 0)
+			return retry;
+	}
+	return NULL;
+}
+
+/*
+ * Deferred triggers cannot be queued in a security-restricted context; let
+ * them fire at once.  That is for the rest of the transaction, which is ours.
+ */
+static void
+make_constraints_immediate(void)
+{
+	ConstraintsSetStmt *statement = makeNode(ConstraintsSetStmt);
+
+	statement->constraints = NIL;
+	statement->deferred = false;
+	AfterTriggerSetState(statement);
+}
+
+/*
+ * Does the sweep go by what is remembered in shared memory?
+ */
+bool
+cac_by_witness(const Sweep *sweep)
+{
+	return sweep->host != NULL && cac_shared_memory_ready();
+}
+
+/*
+ * Judge the campaign in hand; AttemptFunction.
+ */
+static void
+judge_candidate(void *arg)
+{
+	Sweep	   *sweep = arg;
+	Source	   *source = cac_source_open(sweep->source);
+	JudgeRequest request = {0};
+
+	cac_source_check(source);
+	request.sweep = sweep->kind;
+	request.as_of = sweep->as_of;
+	request.dry_run = sweep->dry_run || !cac_source_acts(source);
+	request.shadow = !sweep->dry_run && source->armed && source->mode == MODE_SHADOW;
+	request.only_closed = sweep->settling;
+	request.as_owner = sweep->host != NULL;
+	request.lock = sweep->lock;
+	request.by_witness = cac_by_witness(sweep);
+	request.count = request.by_witness &&
+		(sweep->count || (sweep->kind == SWEEP_SENDING &&
+						  cac_count_overdue(source, sweep->key, sweep->as_of)));
+	request.resume = sweep->marking ? sweep->resume : NULL;
+	request.in_passes = sweep->in_passes;
+	request.pass = sweep->pass;
+	request.batch_size = sweep->host != NULL ? source->batch_size : 0;
+	cac_judge_campaign(source, sweep->key, &request, &sweep->outcome);
+}
+
+static void
+warn_of_failure(const Sweep *sweep, const char *campaign_id,
+				const ErrorData *error, const char *hint)
+{
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("campaign %s of source \"%s\" could not be processed: %s",
+					campaign_id, sweep->source, error->message),
+			 error->detail ? errdetail_internal("%s", error->detail) : 0,
+			 errhint("%s", hint)));
+}
+
+/*
+ * Note that the campaign in hand raised an error.
+ */
+static void
+note_failure(Sweep *sweep, const char *campaign_id, CampaignRetry *retry,
+			 const ErrorData *error)
+{
+	CampaignEvent event = {.event = "error", .campaign_id = campaign_id,
+		.reason = error->message, .at = sweep->as_of};
+	CampaignRetry next = {0};
+	Source	   *source = cac_source_open(sweep->source);
+	StringInfoData details;
+
+	next.campaign_id = unconstify(char *, campaign_id);
+	next.failures = (retry ? retry->failures : 0) + 1;
+	next.retry_at = cac_after(sweep->as_of, cac_retry_backoff(next.failures));
+	cac_remember_retry(source, sweep->kind, &next, error);
+
+	initStringInfo(&details);
+	cac_append_json(&details, "sweep", cac_sweep_name(sweep->kind));
+	cac_append_json(&details, "sqlstate", unpack_sql_state(error->sqlerrcode));
+	cac_append_json_count(&details, "failures", next.failures);
+	cac_append_json(&details, "retry_at", timestamptz_to_str(next.retry_at));
+	event.details = psprintf("{%s}", details.data);
+	cac_record_event(source, &event);
+	cac_progress_error(error->message);
+
+	warn_of_failure(sweep, campaign_id, error,
+					psprintf("It was left as it was, and is retried after %s.",
+							 timestamptz_to_str(next.retry_at)));
+}
+
+/*
+ * Note that the campaign in hand was held by somebody else.
+ */
+static void
+note_skip(Sweep *sweep, const char *campaign_id, const CampaignRetry *retry)
+{
+	CampaignRetry next = {0};
+
+	next.campaign_id = unconstify(char *, campaign_id);
+	next.failures = retry ? retry->failures : 0;
+	next.skips = (retry ? retry->skips : 0) + 1;
+	next.retry_at = DT_NOBEGIN;
+	cac_remember_retry(cac_source_open(sweep->source), sweep->kind, &next, NULL);
+}
+
+/*
+ * Add the campaign in hand to the sweep's result.
+ */
+static void
+add_outcome(Sweep *sweep)
+{
+	const JudgeOutcome *outcome = &sweep->outcome;
+	SweepResult *result = sweep->result;
+
+	result->messages_checked += outcome->messages_checked;
+	result->messages_marked += outcome->messages_marked;
+	if (outcome->more || outcome->next_pass)
+		return;
+	result->campaigns_updated += outcome->updated;
+	result->campaigns_closed += outcome->closed;
+	result->campaigns_resumed += outcome->resumed;
+	result->campaigns_skipped += outcome->skipped;
+}
+
+void
+cac_commit_now(Sweep *sweep)
+{
+	if (sweep->host != NULL)
+		SPI_commit();
+	sweep->uncommitted = 0;
+	sweep->committed_at = GetCurrentTimestamp();
+}
+
+/*
+ * After a campaign: commit, unless there is room and time for another in the
+ * same transaction.  What was written is held until then, and the application
+ * may be waiting for it.
+ */
+void
+cac_commit_if_due(Sweep *sweep)
+{
+	if (++sweep->uncommitted >= CAMPAIGNS_PER_TRANSACTION ||
+		TimestampDifferenceExceeds(sweep->committed_at, GetCurrentTimestamp(),
+								   TRANSACTION_TIME))
+		cac_commit_now(sweep);
+}
+
+/*
+ * How long the campaign in hand may take, in milliseconds; 0: no limit.
+ */
+int
+cac_time_limit(const Sweep *sweep, const CampaignRetry *retry)
+{
+	if (sweep->host == NULL)
+		return 0;
+	if (!sweep->host->called || retry == NULL)
+		return CAMPAIGN_TIME_LIMIT;
+	return CAMPAIGN_TIME_LIMIT << Min(retry->failures, CAMPAIGN_TIME_DOUBLINGS);
+}
+
+static bool
+may_go_on(const Sweep *sweep)
+{
+	CHECK_FOR_INTERRUPTS();
+	return sweep->host == NULL || sweep->host->go_on();
+}
+
+/*
+ * A pass that does not lock the rows first ran into one that somebody holds:
+ * leave it to the last pass, which does not wait.
+ */
+static bool
+passed_over(Sweep *sweep, const ErrorData *error)
+{
+	sweep->outcome.next_pass = sweep->in_passes &&
+		sweep->pass < MARKING_PASSES - 1 &&
+		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+	return sweep->outcome.next_pass;
+}
+
+/*
+ * Process one candidate, in as many rounds as it has batches.  False where the
+ * host wants to stop.
+ */
+bool
+cac_process_candidate(Sweep *sweep, Datum key)
+{
+	Source	   *source = cac_source_find(sweep->source);
+	char	   *campaign_id;
+	CampaignRetry *retry;
+	ErrorData  *error;
+
+	/* detached, or a table dropped or altered, in mid-sweep: no fault of the
+	 * campaign's */
+	if (source == NULL || (sweep->host != NULL && source->fault_code != 0))
+		return false;
+	campaign_id = cac_key_text(source, key);
+	retry = find_retry(sweep, campaign_id);
+
+	/* a later time comes from a caller's as_of, and is not to be waited for */
+	memset(&sweep->outcome, 0, sizeof(sweep->outcome));
+	if (retry != NULL && retry->retry_at > sweep->as_of &&
+		retry->retry_at <= cac_after(sweep->as_of, cac_retry_backoff(retry->failures)))
+	{
+		sweep->result->campaigns_skipped++;
+		return true;
+	}
+	sweep->key = key;
+	sweep->marking = false;
+	sweep->lock = retry != NULL && retry->skips >= SKIPS_BEFORE_WAITING ?
+		LOCK_WAIT : LOCK_SKIP;
+	do
+	{
+		if (!may_go_on(sweep))
+			return false;
+		if (sweep->host != NULL)
+			make_constraints_immediate();
+		if (!cac_attempt(judge_candidate, sweep, cac_time_limit(sweep, retry),
+						 &error))
+		{
+			memset(&sweep->outcome, 0, sizeof(sweep->outcome));
+			if (passed_over(sweep, error))
+				return true;
+			sweep->result->campaigns_skipped++;
+			if (sweep->dry_run)
+				warn_of_failure(sweep, campaign_id, error,
+								"The sweep would leave it as it is, and retry it later.");
+			else
+				note_failure(sweep, campaign_id, retry, error);
+			cac_commit_now(sweep);
+			return true;
+		}
+		add_outcome(sweep);
+		if (sweep->outcome.more)
+		{
+			sweep->marking = true;
+			strcpy(sweep->resume, sweep->outcome.resume);
+			cac_commit_now(sweep);
+		}
+	} while (sweep->outcome.more);
+
+	if (sweep->dry_run || sweep->outcome.next_pass)
+		return true;
+	if (sweep->outcome.skipped)
+		note_skip(sweep, campaign_id, retry);
+	else if (retry != NULL)
+		cac_forget_retry(cac_source_open(sweep->source), sweep->kind, campaign_id);
+	return true;
+}

@@ -1,0 +1,48 @@
+/*
+ * candidate.h
+ *		A sweep while it runs, and how it processes one candidate.
+ */
+#ifndef CAC_CANDIDATE_H
+#define CAC_CANDIDATE_H
+
+#include "lifecycle.h"
+#include "memory.h"
+#include "sweeps.h"
+
+/* One sweep of one source, while it runs. */
+typedef struct Sweep
+{
+	const char *source;			/* its name */
+	SweepKind	kind;
+	TimestampTz as_of;
+	bool		dry_run;
+	const SweepHost *host;		/* NULL: in the caller's transaction */
+	MemoryContext context;		/* outlives the host's transactions */
+	SweepResult *result;
+
+	Datum	   *keys;			/* the candidates, allocated in context */
+	int64		nkeys;
+	bool	   *held;			/* of these: a message shows there is nothing to do */
+	List	   *retries;		/* of CampaignRetry, likewise */
+	int			uncommitted;	/* campaigns since the last commit */
+	TimestampTz committed_at;	/* when that was */
+
+	/* the campaign in hand */
+	Datum		key;
+	CampaignLock lock;
+	bool		settling;		/* it is one that we closed lately */
+	bool		count;			/* its statistics are wanted */
+	bool		marking;		/* in batches, resuming from ... */
+	char		resume[NAMEDATALEN];
+	bool		in_passes;		/* or in passes, of which this is ... */
+	int			pass;
+	JudgeOutcome outcome;
+} Sweep;
+
+extern bool cac_process_candidate(Sweep *sweep, Datum key);
+extern bool cac_by_witness(const Sweep *sweep);
+extern int	cac_time_limit(const Sweep *sweep, const CampaignRetry *retry);
+extern void cac_commit_now(Sweep *sweep);
+extern void cac_commit_if_due(Sweep *sweep);
+
+#endif							/* CAC_CANDIDATE_H */

@@ -1,0 +1,39 @@
+/*
+ * judgement.h
+ *		A campaign while it is being judged: what lifecycle.c and record.c share.
+ */
+#ifndef CAC_JUDGEMENT_H
+#define CAC_JUDGEMENT_H
+
+#include "lifecycle.h"
+#include "memory.h"
+
+/* A campaign while it is being judged. */
+typedef struct Judgement
+{
+	Source	   *source;
+	Datum		key;
+	const JudgeRequest *request;
+	JudgeOutcome *outcome;
+
+	CampaignRow row;
+	CampaignMemory memory;
+	CampaignFacts facts;
+	CampaignTally tally;
+	CampaignVerdict verdict;
+	int64		count_usec;		/* how long the last tally took */
+	int64		failed;			/* pending messages that were failed */
+} Judgement;
+
+extern const char *cac_status_word(const Source *source, CampaignStatus status);
+extern TimestampTz cac_expiry_cutoff(const Judgement *j);
+extern char *cac_describe_tally(const Judgement *j);
+extern void cac_record_judged(const Judgement *j, const char *event,
+							  const char *status_to, const char *reason,
+							  const char *details);
+extern void cac_record_expired(const Judgement *j, int64 marked);
+extern void cac_record_stalled(const Judgement *j);
+extern void cac_record_shadow(Judgement *j);
+extern void cac_log_closing(const Judgement *j, const char *status);
+
+#endif							/* CAC_JUDGEMENT_H */

@@ -1,0 +1,437 @@
+/*
+ * queries.c
+ *		The statements on the application's tables, as functions: what they are
+ *		given, and what comes back.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "notes.h"
+#include "queries.h"
+#include "statements.h"
+
+/*
+ * The type of the campaigns' key: uuid, bigint or integer.
+ */
+Oid
+cac_key_type(const Source *source)
+{
+	return cac_source_column(source, TABLE_CAMPAIGNS, "id")->type;
+}
+
+/*
+ * cac_open_campaigns
+ *		The keys of all open campaigns, allocated in "context".
+ */
+Datum *
+cac_open_campaigns(Source *source, MemoryContext context, int64 *count)
+{
+	MemoryContext old;
+	Datum	   *keys;
+	int16		typlen;
+	bool		typbyval;
+
+	*count = cac_execute(source, STATEMENT_OPEN, 0, NULL, NULL, NULL);
+	get_typlenbyval(cac_key_type(source), &typlen, &typbyval);
+	old = MemoryContextSwitchTo(context);
+	keys = palloc_extended(Max(*count, 1) * sizeof(Datum), MCXT_ALLOC_HUGE);
+	for (int64 i = 0; i < *count; i++)
+	{
+		bool		isnull;
+
+		keys[i] = datumCopy(SPI_getbinval(SPI_tuptable->vals[i],
+										  SPI_tuptable->tupdesc, 1, &isnull),
+							typbyval, typlen);
+	}
+	MemoryContextSwitchTo(old);
+	SPI_freetuptable(SPI_tuptable);
+	return keys;
+}
+
+static CampaignStatus
+status_of_word(const Source *source, const char *word)
+{
+	static const char *const words[] = {"sending", "completed", "failed"};
+
+	for (int i = 0; word != NULL && i < lengthof(words); i++)
+	{
+		const SourceLabel *label = cac_source_label(source, "campaigns", words[i]);
+
+		for (int j = 0; j < label->count; j++)
+			if (strcmp(label->words[j], word) == 0)
+				return CAMPAIGN_OPEN + i;
+	}
+	return CAMPAIGN_OTHER;
+}
+
+static int64
+result_count(int col, int64 if_null)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[0],
+									  SPI_tuptable->tupdesc, col, &isnull);
+
+	return isnull ? if_null : DatumGetInt64(value);
+}
+
+static int64
+result_interval(int col)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[0],
+									  SPI_tuptable->tupdesc, col, &isnull);
+
+	return isnull ? -1 : cac_interval_usec(DatumGetIntervalP(value));
+}
+
+/*
+ * cac_read_campaign
+ *		Read, and perhaps lock, one campaign.
+ *
+ * False where there is no such campaign or, with LOCK_SKIP, where somebody
+ * else holds its row.
+ */
+bool
+cac_read_campaign(Source *source, Datum key, CampaignLock lock,
+				  CampaignRow *row)
+{
+	Oid			types[1];
+	int			col = 1;
+
+	types[0] = cac_key_type(source);
+	if (cac_execute(source, STATEMENT_READ + lock, 1, types, &key, NULL) == 0)
+	{
+		SPI_freetuptable(SPI_tuptable);
+		return false;
+	}
+
+	row->status_text = cac_row_text(0, col++);
+	row->status = status_of_word(source, row->status_text);
+	row->created_at = cac_row_timestamp(0, col++);
+	row->started_at = cac_row_timestamp(0, col++);
+	row->resumed_at = cac_row_timestamp(0, col++);
+	row->completed_at = cac_row_timestamp(0, col++);
+	row->total_recipients = result_count(col++, 0);
+	row->interaction_timeout = result_interval(col++);
+	row->campaign_timeout = result_interval(col++);
+	row->completion_rule = cac_row_text(0, col++);
+	for (int i = 0; i < NUM_STATISTICS; i++)
+		row->statistics[i] = result_count(col++, STATISTIC_IS_NULL);
+	SPI_freetuptable(SPI_tuptable);
+	return true;
+}
+
+/*
+ * The messages in a status that no label maps.
+ */
+static int64
+unmapped(const CampaignTally *tally)
+{
+	return tally->messages - tally->pending - tally->sent - tally->delivered -
+		tally->read - tally->failed - tally->no_interaction;
+}
+
+/*
+ * cac_read_tally
+ *		Count one campaign's messages.
+ *
+ * Messages sent before "cutoff" (DT_NOBEGIN: none) are aged; "start" is the
+ * campaign's, for messages that do not tell when they were sent.
+ */
+void
+cac_read_tally(Source *source, Datum key, TimestampTz cutoff,
+			   TimestampTz start, CampaignTally *tally)
+{
+	Oid			types[3] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		values[3];
+	int			col = 1;
+
+	types[0] = cac_key_type(source);
+	values[0] = key;
+	values[1] = TimestampTzGetDatum(cutoff);
+	values[2] = TimestampTzGetDatum(start);
+	cac_execute(source, STATEMENT_TALLY, 3, types, values, NULL);
+
+	tally->messages = result_count(col++, 0);
+	tally->pending = result_count(col++, 0);
+	tally->sent = result_count(col++, 0);
+	tally->delivered = result_count(col++, 0);
+	tally->read = result_count(col++, 0);
+	tally->failed = result_count(col++, 0);
+	tally->no_interaction = result_count(col++, 0);
+	tally->message_1_rows = result_count(col++, 0);
+	tally->message_1_sent = result_count(col++, 0);
+	tally->message_2_sent = result_count(col++, 0);
+	tally->contacts = result_count(col++, 0);
+	tally->contacts_completed = result_count(col++, 0);
+	tally->awaiting = result_count(col++, 0);
+	tally->aged = result_count(col++, 0);
+	tally->due_sent = result_count(col++, 0);
+	tally->due_delivered = result_count(col++, 0);
+	tally->due_read = result_count(col++, 0);
+	tally->completed_if_marked = result_count(col++, 0);
+	tally->awaiting_if_marked = result_count(col++, 0);
+	tally->last_sent = cac_row_timestamp(0, col++);
+	tally->interactions = result_count(col++, 0);
+	tally->unmapped = unmapped(tally);
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * cac_read_counts
+ *		Count one campaign's messages by status alone; the rest of the tally is
+ *		left as it is.
+ */
+void
+cac_read_counts(Source *source, Datum key, CampaignTally *tally)
+{
+	Oid			types[1];
+	int			col = 1;
+
+	types[0] = cac_key_type(source);
+	cac_execute(source, STATEMENT_COUNT, 1, types, &key, NULL);
+	tally->messages = result_count(col++, 0);
+	tally->pending = result_count(col++, 0);
+	tally->sent = result_count(col++, 0);
+	tally->delivered = result_count(col++, 0);
+	tally->read = result_count(col++, 0);
+	tally->failed = result_count(col++, 0);
+	tally->no_interaction = result_count(col++, 0);
+	tally->interactions = result_count(col++, 0);
+	tally->unmapped = unmapped(tally);
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * cac_find_witness
+ *		A message that keeps a campaign open, as palloc'd text; NULL where there
+ *		is none.
+ *
+ * "awaits": does the campaign also wait for contacts who may still reply?
+ * "last" is the last witness, or NULL; it says where to begin the search.
+ */
+char *
+cac_find_witness(Source *source, Datum key, bool awaits, const char *last)
+{
+	Oid			types[3] = {InvalidOid, BOOLOID, TEXTOID};
+	Datum		values[3];
+	char	   *witness = NULL;
+
+	types[0] = cac_key_type(source);
+	values[0] = key;
+	values[1] = BoolGetDatum(awaits);
+	values[2] = last ? CStringGetTextDatum(last) : (Datum) 0;
+	if (cac_execute(source, last ? STATEMENT_WITNESS_NEXT : STATEMENT_WITNESS,
+				last ? 3 : 2, types, values, NULL) > 0)
+		witness = cac_row_text(0, 1);
+	SPI_freetuptable(SPI_tuptable);
+	if (witness == NULL && last != NULL)
+		return cac_find_witness(source, key, awaits, NULL);
+	return witness;
+}
+
+/*
+ * cac_find_sent
+ *		A message of a campaign that was sent after "since", as palloc'd text;
+ *		NULL where there is none.
+ */
+char *
+cac_find_sent(Source *source, Datum key, TimestampTz since)
+{
+	Oid			types[2] = {InvalidOid, TIMESTAMPTZOID};
+	Datum		values[2];
+	char	   *sent = NULL;
+
+	types[0] = cac_key_type(source);
+	values[0] = key;
+	values[1] = TimestampTzGetDatum(since);
+	if (cac_execute(source, STATEMENT_SENT, 2, types, values, NULL) > 0)
+		sent = cac_row_text(0, 1);
+	SPI_freetuptable(SPI_tuptable);
+	return sent;
+}
+
+/*
+ * cac_verify_witnesses
+ *		Which of these n campaigns does the message witnesses[i] keep open?
+ *		Or, with "since" given, was witnesses[i] sent after that?  Sets holds[i].
+ */
+void
+cac_verify_witnesses(Source *source, int n, Datum *keys, char *const *witnesses,
+					 TimestampTz since, bool *holds)
+{
+	Oid			key_type = cac_key_type(source);
+	Oid			types[3] = {InvalidOid, TEXTARRAYOID, TIMESTAMPTZOID};
+	Datum		values[3];
+	Datum	   *texts = palloc(n * sizeof(Datum));
+	bool		sent = since != DT_NOBEGIN;
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+	int64		nrows;
+
+	for (int i = 0; i < n; i++)
+		texts[i] = CStringGetTextDatum(witnesses[i]);
+	get_typlenbyvalalign(key_type, &typlen, &typbyval, &typalign);
+	types[0] = get_array_type(key_type);
+	values[0] = PointerGetDatum(construct_array(keys, n, key_type, typlen,
+												typbyval, typalign));
+	values[1] = PointerGetDatum(construct_array(texts, n, TEXTOID, -1, false,
+												TYPALIGN_INT));
+	values[2] = TimestampTzGetDatum(since);
+	nrows = cac_execute(source, sent ? STATEMENT_VERIFY_SENT : STATEMENT_VERIFY,
+					sent ? 3 : 2, types, values, NULL);
+	memset(holds, 0, n * sizeof(bool));
+	for (int64 i = 0; i < nrows; i++)
+		holds[cac_row_count(i, 1) - 1] = true;
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * Log the messages that were just marked.
+ */
+static void
+log_marked_messages(const Source *source, int64 count)
+{
+	for (int64 i = 0; i < count; i++)
+	{
+		const char *name = cac_row_text(i, 2);
+		const char *number = cac_row_text(i, 3);
+
+		ereport(LOG,
+				(errmsg("campaign_autoclose: source \"%s\": message %s marked no_interaction: %s (%s)",
+						source->name, cac_row_text(i, 1),
+						name ? name : "", number ? number : ""),
+				 errhidestmt(true), errhidecontext(true)));
+	}
+}
+
+/*
+ * cac_count_due
+ *		What is to be marked of a campaign, see DueCount.
+ */
+void
+cac_count_due(Source *source, Datum key, TimestampTz cutoff,
+			  TimestampTz start, DueCount *count)
+{
+	Oid			types[3] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		values[3];
+
+	types[0] = cac_key_type(source);
+	values[0] = key;
+	values[1] = TimestampTzGetDatum(cutoff);
+	values[2] = TimestampTzGetDatum(start);
+	cac_execute(source, STATEMENT_DUE, 3, types, values, NULL);
+	count->aged = cac_row_count(0, 1);
+	count->due = cac_row_count(0, 2);
+	count->next = cac_row_timestamp(0, 3);
+	if (count->next == DT_NOBEGIN)
+		count->next = DT_NOEND;
+	count->candidate = cac_row_text(0, 4);
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * cac_mark_expired
+ *		Mark a campaign's expired messages no_interaction; returns how many.
+ *
+ * With a limit, *resume is (palloc'd, or NULL) what request->resume must be to
+ * mark those that are left.
+ */
+int64
+cac_mark_expired(Source *source, Datum key, const MarkRequest *request,
+				 char **resume)
+{
+	Oid			types[7] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID,
+	TEXTOID, TIMESTAMPTZOID, TEXTOID};
+	Datum		values[7];
+	StatementKind kind = request->free ? STATEMENT_MARK_FREE : STATEMENT_MARK;
+	int64		marked;
+	bool		muted;
+
+	types[0] = cac_key_type(source);
+	values[0] = key;
+	values[1] = TimestampTzGetDatum(request->cutoff);
+	values[2] = TimestampTzGetDatum(request->start);
+	values[3] = Int64GetDatum(request->limit > 0 ? request->limit : request->hash_below);
+	values[4] = CStringGetTextDatum(request->message);
+	values[5] = TimestampTzGetDatum(request->as_of);
+	if (request->resume != NULL)
+		values[6] = CStringGetTextDatum(request->resume);
+	if (request->limit > 0)
+		kind = request->resume ? STATEMENT_MARK_BATCH_NEXT : STATEMENT_MARK_BATCH;
+	muted = cac_mute_notes(true);
+	marked = cac_execute(source, kind, kind == STATEMENT_MARK_BATCH_NEXT ? 7 : 6,
+					 types, values, NULL);
+	cac_mute_notes(muted);
+	*resume = request->limit > 0 && marked > 0 ? cac_row_text(0, 4) : NULL;
+	if (source->log_messages)
+		log_marked_messages(source, marked);
+	return marked;
+}
+
+/*
+ * cac_fail_pending
+ *		Mark a campaign's pending messages failed; returns how many.
+ */
+int64
+cac_fail_pending(Source *source, Datum key, const char *message,
+				 TimestampTz as_of)
+{
+	Oid			types[3] = {InvalidOid, TEXTOID, TIMESTAMPTZOID};
+	Datum		values[3];
+	int64		failed;
+	bool		muted;
+
+	types[0] = cac_key_type(source);
+	values[0] = key;
+	values[1] = CStringGetTextDatum(message);
+	values[2] = TimestampTzGetDatum(as_of);
+	muted = cac_mute_notes(true);
+	failed = cac_execute(source, STATEMENT_FAIL, 3, types, values, NULL);
+	cac_mute_notes(muted);
+	return failed;
+}
+
+/*
+ * cac_write_campaign
+ *		Write a campaign's statistics and, where it changes, its status.
+ */
+void
+cac_write_campaign(Source *source, Datum key, const CampaignChange *change)
+{
+	Oid			types[12];
+	Datum		values[12];
+	char		nulls[13] = "            ";
+	bool		with_status = change->status != NULL || change->set_completed_at;
+	int			n = 0;
+
+	types[n] = cac_key_type(source);
+	values[n++] = key;
+	for (int i = 0; i < NUM_STATISTICS; i++)
+	{
+		types[n] = INT8OID;
+		values[n++] = Int64GetDatum(change->statistics[i]);
+	}
+	types[n] = TIMESTAMPTZOID;
+	values[n++] = TimestampTzGetDatum(change->as_of);
+	if (!with_status)
+	{
+		cac_execute(source, STATEMENT_WRITE_STATISTICS, n, types, values, nulls);
+		return;
+	}
+	types[n] = TEXTOID;
+	values[n++] = CStringGetTextDatum(change->status);
+	types[n] = TIMESTAMPTZOID;
+	nulls[n] = change->completed_at == DT_NOBEGIN ? 'n' : ' ';
+	values[n++] = TimestampTzGetDatum(change->completed_at);
+	cac_execute(source, STATEMENT_WRITE_STATUS, n, types, values, nulls);
+}

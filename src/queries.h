@@ -1,0 +1,99 @@
+/*
+ * queries.h
+ *		The statements on the application's tables, as functions.
+ *
+ * All of them need SPI connected and cac_source_enter() done.  Whatever they
+ * raise comes from the application's tables: privileges, lock timeouts,
+ * triggers, constraints.
+ */
+#ifndef CAC_QUERIES_H
+#define CAC_QUERIES_H
+
+#include "source.h"
+
+typedef enum CampaignLock
+{
+	LOCK_NOT,					/* just read */
+	LOCK_SKIP,					/* lock the row, or find nothing if it is held */
+	LOCK_WAIT					/* lock the row, waiting for it */
+} CampaignLock;
+
+/*
+ * One row of a campaigns table.  Timestamps that are NULL, or whose column the
+ * table lacks, are DT_NOBEGIN.
+ */
+typedef struct CampaignRow
+{
+	char	   *status_text;	/* palloc'd; NULL is possible */
+	CampaignStatus status;
+	TimestampTz created_at;
+	TimestampTz started_at;
+	TimestampTz resumed_at;
+	TimestampTz completed_at;
+	int64		total_recipients;	/* 0: unknown */
+	int64		interaction_timeout;	/* of this campaign; -1: the source's */
+	int64		campaign_timeout;	/* likewise */
+	char	   *completion_rule;	/* likewise; NULL: the source's */
+	int64		statistics[NUM_STATISTICS]; /* or one of those below */
+} CampaignRow;
+
+#define STATISTIC_IS_NULL	(-1)
+#define STATISTIC_IS_ABSENT (-2)	/* the table has no such column */
+
+/* Which messages are due for marking, and what is written. */
+typedef struct MarkRequest
+{
+	TimestampTz cutoff;			/* Message 1 sent before it has expired */
+	TimestampTz start;			/* the campaign's */
+	TimestampTz as_of;
+	bool		free;			/* do not lock them first */
+	int64		hash_below;		/* mark those whose id's hash is below that */
+	int64		limit;			/* or no more than so many; 0: no limit */
+	const char *resume;			/* with a limit: go on from here; NULL: begin */
+	const char *message;		/* the error message */
+} MarkRequest;
+
+/* What is to be marked of a campaign. */
+typedef struct DueCount
+{
+	int64		aged;			/* Message 1 rows in flight that have expired */
+	int64		due;			/* of these, the ones to mark */
+	TimestampTz next;			/* when the first of the others was sent;
+								 * DT_NOEND: there is none */
+	char	   *candidate;		/* one of the others, as palloc'd text, or NULL */
+} DueCount;
+
+/* What is written to a campaign. */
+typedef struct CampaignChange
+{
+	const char *status;			/* the application's word; NULL: as it is */
+	bool		set_completed_at;
+	TimestampTz completed_at;	/* DT_NOBEGIN: NULL */
+	int64		statistics[NUM_STATISTICS];
+	TimestampTz as_of;
+} CampaignChange;
+
+extern Oid	cac_key_type(const Source *source);
+extern Datum *cac_open_campaigns(Source *source, MemoryContext context,
+								 int64 *count);
+extern bool cac_read_campaign(Source *source, Datum key, CampaignLock lock,
+							  CampaignRow *row);
+extern void cac_read_tally(Source *source, Datum key, TimestampTz cutoff,
+						   TimestampTz start, CampaignTally *tally);
+extern void cac_read_counts(Source *source, Datum key, CampaignTally *tally);
+extern char *cac_find_witness(Source *source, Datum key, bool awaits,
+							  const char *last);
+extern char *cac_find_sent(Source *source, Datum key, TimestampTz since);
+extern void cac_verify_witnesses(Source *source, int n, Datum *keys,
+								 char *const *witnesses, TimestampTz since,
+								 bool *holds);
+extern void cac_count_due(Source *source, Datum key, TimestampTz cutoff,
+						  TimestampTz start, DueCount *count);
+extern int64 cac_mark_expired(Source *source, Datum key,
+							  const MarkRequest *request, char **resume);
+extern int64 cac_fail_pending(Source *source, Datum key, const char *message,
+							  TimestampTz as_of);
+extern void cac_write_campaign(Source *source, Datum key,
+							   const CampaignChange *change);
+
+#endif							/* CAC_QUERIES_H */

@@ -1,0 +1,169 @@
+/*
+ * record.c
+ *		What is recorded of a campaign that is judged: its events, its line in
+ *		the log, and what shadow mode would have done.
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "events.h"
+#include "judgement.h"
+
+/*
+ * The application's word for a status that we write.
+ */
+const char *
+cac_status_word(const Source *source, CampaignStatus status)
+{
+	static const char *const words[] = {"sending", "completed", "failed"};
+
+	Assert(status != CAMPAIGN_OTHER);
+	return cac_source_label(source, "campaigns", words[status])->words[0];
+}
+
+/*
+ * The moment before which a Message 1 has expired.
+ */
+TimestampTz
+cac_expiry_cutoff(const Judgement *j)
+{
+	return cac_before(j->request->as_of, j->facts.policy.interaction_timeout);
+}
+
+/*
+ * The tally and what it was judged by, as a JSON object.
+ */
+char *
+cac_describe_tally(const Judgement *j)
+{
+	const CampaignTally *tally = &j->verdict.tally;
+	const CampaignPolicy *policy = &j->facts.policy;
+	StringInfoData json;
+
+	initStringInfo(&json);
+	cac_append_json(&json, "sweep", cac_sweep_name(j->request->sweep));
+	cac_append_json(&json, "rule", policy->completion_rule == COMPLETION_MESSAGES ?
+					"messages" : "contacts");
+	cac_append_json_count(&json, "interaction_timeout_seconds",
+						  policy->interaction_timeout / USECS_PER_SEC);
+	cac_append_json_count(&json, "campaign_timeout_seconds",
+						  policy->campaign_timeout / USECS_PER_SEC);
+	cac_append_json_count(&json, "messages", tally->messages);
+	cac_append_json_count(&json, "pending", tally->pending);
+	cac_append_json_count(&json, "unmapped", tally->unmapped);
+	cac_append_json_count(&json, "sent", tally->sent);
+	cac_append_json_count(&json, "delivered", tally->delivered);
+	cac_append_json_count(&json, "read", tally->read);
+	cac_append_json_count(&json, "failed", tally->failed);
+	cac_append_json_count(&json, "no_interaction", tally->no_interaction);
+	cac_append_json_count(&json, "message_1_sent", tally->message_1_sent);
+	cac_append_json_count(&json, "message_2_sent", tally->message_2_sent);
+	cac_append_json_count(&json, "contacts", tally->contacts);
+	cac_append_json_count(&json, "contacts_completed", tally->contacts_completed);
+	cac_append_json_count(&json, "awaiting", tally->awaiting);
+	cac_append_json_count(&json, "interactions", tally->interactions);
+	if (j->failed > 0)
+		cac_append_json_count(&json, "failed_by_us", j->failed);
+	return psprintf("{%s}", json.data);
+}
+
+void
+cac_record_judged(const Judgement *j, const char *event, const char *status_to,
+	   const char *reason, const char *details)
+{
+	CampaignEvent e = {0};
+
+	e.event = event;
+	e.campaign_id = j->outcome->campaign_id;
+	e.status_from = j->row.status_text;
+	e.status_to = status_to;
+	e.reason = reason;
+	e.details = details;
+	e.at = j->request->as_of;
+	e.shadow = j->request->shadow;
+	cac_record_event(j->source, &e);
+}
+
+void
+cac_record_expired(const Judgement *j, int64 marked)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	cac_append_json(&json, "sweep", cac_sweep_name(j->request->sweep));
+	cac_append_json_count(&json, "messages", marked);
+	cac_append_json(&json, "sent_before", timestamptz_to_str(cac_expiry_cutoff(j)));
+	cac_record_judged(j, "expired", j->row.status_text,
+		   cac_interaction_message(j->source, &j->facts.policy),
+		   psprintf("{%s}", json.data));
+}
+
+void
+cac_record_stalled(const Judgement *j)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	cac_append_json_count(&json, "number", j->verdict.stall_number);
+	cac_append_json_count(&json, "pending", j->tally.pending);
+	cac_append_json(&json, "last_sent", j->tally.last_sent == DT_NOBEGIN ?
+					NULL : timestamptz_to_str(j->tally.last_sent));
+	cac_record_judged(j, "stalled", j->row.status_text,
+		   cac_reason_text(j->verdict.reason), psprintf("{%s}", json.data));
+}
+
+void
+cac_log_closing(const Judgement *j, const char *status)
+{
+	const CampaignTally *tally = &j->verdict.tally;
+
+	ereport(LOG,
+			(errmsg("campaign_autoclose: source \"%s\": campaign %s closed as \"%s\" (%s): "
+					INT64_FORMAT " sent, " INT64_FORMAT " delivered, "
+					INT64_FORMAT " read, " INT64_FORMAT " failed, "
+					INT64_FORMAT " no_interaction, " INT64_FORMAT " interactions",
+					j->source->name, j->outcome->campaign_id, status,
+					cac_reason_text(j->verdict.reason),
+					tally->sent + tally->delivered + tally->read,
+					tally->delivered, tally->read, tally->failed,
+					tally->no_interaction, tally->interactions),
+			 errhidestmt(true), errhidecontext(true)));
+}
+
+/*
+ * Shadow mode: record what would be done, once a change.  What would be marked
+ * and what would be done about the campaign are told apart, as the sweeps that
+ * find the one do not look for the other.
+ */
+void
+cac_record_shadow(Judgement *j)
+{
+	const CampaignVerdict *verdict = &j->verdict;
+	CampaignMemory *memory = &j->memory;
+	bool		new_mark = verdict->mark > 0 && verdict->mark != memory->shadow_mark;
+	bool		new_action = false;
+
+	if (verdict->action != ACTION_NONE)
+	{
+		char	   *action = psprintf("%d %d " INT64_FORMAT, verdict->action,
+									  verdict->status, verdict->fail);
+
+		new_action = memory->shadow_action == NULL ||
+			strcmp(memory->shadow_action, action) != 0;
+		memory->shadow_action = action;
+	}
+	if (!new_mark && !new_action)
+		return;
+	cac_remember_shadow(j->source, j->outcome->campaign_id,
+						new_mark ? verdict->mark : memory->shadow_mark,
+						memory->shadow_action, j->request->as_of);
+	if (new_mark)
+		cac_record_expired(j, verdict->mark);
+	if (new_action && verdict->action == ACTION_ASK_TO_RESUME)
+		cac_record_stalled(j);
+	else if (new_action)
+		cac_record_judged(j, verdict->action == ACTION_CLOSE ? "closed" : "reopened",
+			   cac_status_word(j->source, verdict->status),
+			   cac_reason_text(verdict->reason), cac_describe_tally(j));
+}
