@@ -155,6 +155,7 @@ CREATE TABLE campaign_retry (
 	retry_at timestamptz,
 	sqlstate text,
 	error text,
+	noted_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	PRIMARY KEY (source, campaign_id, sweep)
 );
 CREATE INDEX campaign_retry_due_idx ON campaign_retry (source, retry_at) WHERE retry_at IS NOT NULL;

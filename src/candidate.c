@@ -14,6 +14,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 #include "attempt.h"
@@ -28,9 +29,9 @@
 #define SKIPS_BEFORE_WAITING		3
 /* For how long they may share it, in milliseconds. */
 #define TRANSACTION_TIME			100
-/* How long one campaign may take a worker, in milliseconds: DROP DATABASE waits
- * five seconds for it to leave.  A caller of campaign_run_sweeps() has the time
- * for a campaign that needs longer: his limit doubles with each failure. */
+/* How long one campaign may take a host, in milliseconds; doubled with each
+ * failure, so that a very large one gets its turn.  (A worker that is in the way
+ * of a DROP DATABASE meanwhile is interrupted by the launcher.) */
 #define CAMPAIGN_TIME_LIMIT			4000
 #define CAMPAIGN_TIME_DOUBLINGS		6
 
@@ -73,6 +74,38 @@ cac_by_witness(const Sweep *sweep)
 }
 
 /*
+ * cac_note_key_type
+ *		The keys that the sweep has are of this source as it is now.
+ */
+void
+cac_note_key_type(Sweep *sweep, const Source *source)
+{
+	sweep->campaigns = source->relid[TABLE_CAMPAIGNS];
+	sweep->key_type = cac_key_type(source);
+}
+
+/*
+ * Have they changed since?  Then what the sweep holds is no key any more.
+ */
+static bool
+key_type_changed(const Sweep *sweep, const Source *source)
+{
+	return sweep->campaigns != source->relid[TABLE_CAMPAIGNS] ||
+		sweep->key_type != cac_key_type(source);
+}
+
+static void
+check_key_type(const Sweep *sweep, const Source *source)
+{
+	if (key_type_changed(sweep, source))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the campaigns of source \"%s\" have got other keys",
+						source->name),
+				 errhint("The next sweep goes by the new ones.")));
+}
+
+/*
  * Judge the campaign in hand; AttemptFunction.
  */
 static void
@@ -83,6 +116,10 @@ judge_candidate(void *arg)
 	JudgeRequest request = {0};
 
 	cac_source_check(source);
+	if (sweep->key_text != NULL)
+		sweep->key = cac_key_from_text(source, sweep->key_text);
+	else
+		check_key_type(sweep, source);
 	request.sweep = sweep->kind;
 	request.as_of = sweep->as_of;
 	request.dry_run = sweep->dry_run || !cac_source_acts(source);
@@ -183,7 +220,15 @@ void
 cac_commit_now(Sweep *sweep)
 {
 	if (sweep->host != NULL)
+	{
+		/* no pass but the last is worth waiting for the disk */
+		if (sweep->repeatable && sweep->uncommitted > 0)
+			(void) set_config_option("synchronous_commit", "off",
+									 PGC_USERSET, PGC_S_SESSION,
+									 GUC_ACTION_LOCAL, true, 0, false);
 		SPI_commit();
+	}
+	sweep->repeatable = true;
 	sweep->uncommitted = 0;
 	sweep->committed_at = GetCurrentTimestamp();
 }
@@ -210,7 +255,7 @@ cac_time_limit(const Sweep *sweep, const CampaignRetry *retry)
 {
 	if (sweep->host == NULL)
 		return 0;
-	if (!sweep->host->called || retry == NULL)
+	if (retry == NULL)
 		return CAMPAIGN_TIME_LIMIT;
 	return CAMPAIGN_TIME_LIMIT << Min(retry->failures, CAMPAIGN_TIME_DOUBLINGS);
 }
@@ -236,6 +281,24 @@ passed_over(Sweep *sweep, const ErrorData *error)
 }
 
 /*
+ * What is remembered of a campaign by a key that is none any more, since the
+ * keys have got another type, is forgotten.
+ */
+static bool
+outdated_key(const Sweep *sweep, const ErrorData *error)
+{
+	Source	   *source = cac_source_find(sweep->source);
+
+	if (sweep->key_text == NULL || source == NULL ||
+		(error->sqlerrcode != ERRCODE_INVALID_TEXT_REPRESENTATION &&
+		 error->sqlerrcode != ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE))
+		return false;
+	cac_forget_retry(source, sweep->kind, sweep->key_text);
+	cac_forget_closing(source, sweep->key_text, DT_NOBEGIN, sweep->as_of);
+	return true;
+}
+
+/*
  * Process one candidate, in as many rounds as it has batches.  False where the
  * host wants to stop.
  */
@@ -251,7 +314,9 @@ cac_process_candidate(Sweep *sweep, Datum key)
 	 * campaign's */
 	if (source == NULL || (sweep->host != NULL && source->fault_code != 0))
 		return false;
-	campaign_id = cac_key_text(source, key);
+	if (sweep->key_text == NULL && key_type_changed(sweep, source))
+		return false;
+	campaign_id = sweep->key_text ? pstrdup(sweep->key_text) : cac_key_text(source, key);
 	retry = find_retry(sweep, campaign_id);
 
 	/* a later time comes from a caller's as_of, and is not to be waited for */
@@ -276,8 +341,15 @@ cac_process_candidate(Sweep *sweep, Datum key)
 						 &error))
 		{
 			memset(&sweep->outcome, 0, sizeof(sweep->outcome));
-			if (passed_over(sweep, error))
+			sweep->repeatable = false;
+			if (passed_over(sweep, error) || outdated_key(sweep, error))
 				return true;
+			if (sweep->only_statistics)
+			{
+				/* no reason to leave the campaign alone; there is no hurry */
+				sweep->outcome.skipped = true;
+				return true;
+			}
 			sweep->result->campaigns_skipped++;
 			if (sweep->dry_run)
 				warn_of_failure(sweep, campaign_id, error,
@@ -288,6 +360,7 @@ cac_process_candidate(Sweep *sweep, Datum key)
 			return true;
 		}
 		add_outcome(sweep);
+		sweep->repeatable &= sweep->outcome.next_pass || !sweep->outcome.updated;
 		if (sweep->outcome.more)
 		{
 			sweep->marking = true;
@@ -303,4 +376,19 @@ cac_process_candidate(Sweep *sweep, Datum key)
 	else if (retry != NULL)
 		cac_forget_retry(cac_source_open(sweep->source), sweep->kind, campaign_id);
 	return true;
+}
+
+/*
+ * cac_process_known_candidate
+ *		Likewise, of a campaign that we know by its key as text.
+ */
+bool
+cac_process_known_candidate(Sweep *sweep, const char *campaign_id)
+{
+	bool		go_on;
+
+	sweep->key_text = campaign_id;
+	go_on = cac_process_candidate(sweep, (Datum) 0);
+	sweep->key_text = NULL;
+	return go_on;
 }

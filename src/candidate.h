@@ -17,6 +17,8 @@ typedef struct Sweep
 	TimestampTz as_of;
 	bool		dry_run;
 	const SweepHost *host;		/* NULL: in the caller's transaction */
+	bool		thorough;		/* do not rely on hints */
+	TimestampTz hints_served_at;	/* or looked for, at least */
 	MemoryContext context;		/* outlives the host's transactions */
 	SweepResult *result;
 
@@ -24,14 +26,21 @@ typedef struct Sweep
 	int64		nkeys;
 	bool	   *held;			/* of these: a message shows there is nothing to do */
 	List	   *retries;		/* of CampaignRetry, likewise */
+	bool		repeatable;		/* all that is uncommitted would be done again */
 	int			uncommitted;	/* campaigns since the last commit */
 	TimestampTz committed_at;	/* when that was */
 
+	/* the source's table, and the type of its keys, that "keys" are of */
+	Oid			campaigns;
+	Oid			key_type;
+
 	/* the campaign in hand */
 	Datum		key;
+	const char *key_text;		/* or that, where key is still to be made of it */
 	CampaignLock lock;
 	bool		settling;		/* it is one that we closed lately */
 	bool		count;			/* its statistics are wanted */
+	bool		only_statistics;	/* and nothing else */
 	bool		marking;		/* in batches, resuming from ... */
 	char		resume[NAMEDATALEN];
 	bool		in_passes;		/* or in passes, of which this is ... */
@@ -39,7 +48,9 @@ typedef struct Sweep
 	JudgeOutcome outcome;
 } Sweep;
 
+extern void cac_note_key_type(Sweep *sweep, const Source *source);
 extern bool cac_process_candidate(Sweep *sweep, Datum key);
+extern bool cac_process_known_candidate(Sweep *sweep, const char *campaign_id);
 extern bool cac_by_witness(const Sweep *sweep);
 extern int	cac_time_limit(const Sweep *sweep, const CampaignRetry *retry);
 extern void cac_commit_now(Sweep *sweep);

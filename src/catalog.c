@@ -22,6 +22,7 @@
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -186,6 +187,24 @@ cac_catalog_relid(void)
 {
 	require_extension();
 	return extension.source_relid;
+}
+
+/*
+ * cac_catalog_lock_nowait
+ *		Lock, for reading, what a source is read from; false if that would have
+ *		to wait for somebody.
+ */
+bool
+cac_catalog_lock_nowait(void)
+{
+	Oid			armed;
+
+	require_extension();
+	armed = get_relname_relid("campaign_armed",
+							  get_rel_namespace(extension.source_relid));
+	return OidIsValid(armed) &&
+		ConditionalLockRelationOid(extension.source_relid, AccessShareLock) &&
+		ConditionalLockRelationOid(armed, AccessShareLock);
 }
 
 /*

@@ -60,6 +60,7 @@ extern int64 cac_row_count(uint64 row, int col);
 extern char *cac_row_text(uint64 row, int col);
 extern char *cac_catalog_text(const char *text);
 extern Oid	cac_catalog_relid(void);
+extern bool cac_catalog_lock_nowait(void);
 extern void cac_catalog_changed(void);
 extern bool cac_extension_exists(void);
 

@@ -46,6 +46,11 @@
 
 #define SHARED_NAME			"campaign_autoclose hints"
 
+/* The share of the time that counting open campaigns may take, and how much of
+ * it can be saved up, in microseconds. */
+#define COUNTING_SHARE		10
+#define COUNTING_CREDIT_MAX	USECS_PER_SEC
+
 /* The flags, as indexes of the due times. */
 #define NUM_FLAGS			2
 #define FLAG(i)				(1 << (i))	/* 0: HINT_CHECK, 1: HINT_CHANGED */
@@ -79,6 +84,8 @@ typedef struct SharedHints
 	dlist_head	idle;			/* those with memory alone; latest last */
 	int			npending;
 	int64		waiting;		/* single hints */
+	int64		credit;			/* see cac_counting_credit() */
+	TimestampTz credit_at;
 	pg_atomic_uint64 dropped;
 	pg_atomic_uint64 served;
 
@@ -684,7 +691,8 @@ cac_hint_track(const HintKey *key, const TrackedCampaign *campaign)
 }
 
 /*
- * The campaign is not open any more: forgets it, and drops its hints.
+ * Forgets what is remembered of a campaign; its hints stay, as they may be of
+ * something that came after what made it be forgotten.
  */
 void
 cac_hint_forget(const HintKey *key)
@@ -697,8 +705,32 @@ cac_hint_forget(const HintKey *key)
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	entry = find_entry(key);
 	if (entry != NULL)
-		drop_entry(entry);
+		drop_memory(entry);
 	LWLockRelease(shared->lock);
+}
+
+/*
+ * How long counting the statistics of open campaigns may still take, in
+ * microseconds, "spent" of them being spent now.  A tenth of the time is earned,
+ * whichever worker it passes in, and some of it can be saved up.
+ */
+int64
+cac_counting_credit(TimestampTz now, int64 spent)
+{
+	int64		credit;
+
+	if (shared == NULL)
+		return 0;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	if (shared->credit_at == 0 || shared->credit_at > now)
+		shared->credit_at = now;
+	shared->credit += (now - shared->credit_at) / COUNTING_SHARE - spent;
+	shared->credit = Min(shared->credit, COUNTING_CREDIT_MAX);
+	shared->credit_at = now;
+	credit = shared->credit;
+	LWLockRelease(shared->lock);
+	return credit;
 }
 
 /*

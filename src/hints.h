@@ -39,7 +39,8 @@ typedef struct TrackedCampaign
 											 * sent; "": none */
 	TimestampTz counted_at;		/* when it was last counted; 0: never */
 	int64		count_usec;		/* how long that took */
-	bool		nothing_pending;	/* then */
+	Oid			id_type;		/* of the messages' ids; another one voids both */
+	bool		nothing_pending;	/* when it was counted */
 	TimestampTz next_expiry;	/* no message in flight, but those of contacts
 								 * who have answered, was sent before; 0:
 								 * unknown */
@@ -75,6 +76,7 @@ extern void cac_hints_clock_stepped(TimestampTz now);
 extern bool cac_hint_recall(const HintKey *key, TrackedCampaign *campaign);
 extern bool cac_hint_track(const HintKey *key, const TrackedCampaign *campaign);
 extern void cac_hint_forget(const HintKey *key);
+extern int64 cac_counting_credit(TimestampTz now, int64 spent);
 extern void cac_hints_prune(Oid dboid, Oid campaigns,
 							bool (*keep) (const HintKey *key, void *arg), void *arg);
 extern void cac_hints_drop(bool (*unwanted) (const HintKey *key, void *arg), void *arg);

@@ -71,6 +71,8 @@
 #define SLOT_WARNING_MS			1000	/* when that is worth a warning */
 #define ORPHAN_MS				10000	/* how long a worker that an earlier
 										 * launcher asked for may take to come */
+#define IN_THE_WAY_MS			1000	/* how often running workers are looked
+										 * after */
 #define CLOCK_STEP_MS			1000	/* the clock going back by so much voids
 										 * what was planned by it */
 
@@ -575,6 +577,34 @@ start_due_workers(TimestampTz now)
 }
 
 /* ----------------------------------------------------------------
+ * Workers in the way
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * A worker looks by itself whether somebody wants its database for himself, but
+ * cannot in the middle of a statement.  One that has been at work for a while is
+ * looked after from here, and interrupted if it is in the way.  Returns when to
+ * look again; DT_NOEND: nobody is at work.
+ */
+static TimestampTz
+interrupt_workers_in_the_way(TimestampTz now)
+{
+	TimestampTz look_again = DT_NOEND;
+
+	for (int i = 0; i < cac_max_workers; i++)
+	{
+		if (slots[i].pid == 0)
+			continue;
+		look_again = TimestampTzPlusMilliseconds(now, IN_THE_WAY_MS);
+		if (TimestampDifferenceExceeds(slots[i].started_at, now, IN_THE_WAY_MS) &&
+			cac_database_wanted(slots[i].dboid))
+			kill(slots[i].pid, SIGINT);
+	}
+	return look_again;
+}
+
+/* ----------------------------------------------------------------
  * The loop
  * ----------------------------------------------------------------
  */
@@ -614,7 +644,12 @@ run_cycle(TimestampTz now)
 
 	collect(now);
 	if (cac_enabled)
-		return start_due_workers(now);
+	{
+		TimestampTz look_again = interrupt_workers_in_the_way(now);
+
+		next_wake = start_due_workers(now);
+		return Min(next_wake, look_again);
+	}
 
 	next_wake = TimestampTzPlusMilliseconds(now, MAX_WAIT_MS);
 	cac_launcher_publish(next_wake, false, 0);

@@ -207,8 +207,9 @@ worth_acting(const Judgement *j)
 
 /*
  * Write the campaign as the verdict says; "status" NULL leaves it as it is.
+ * Returns completed_at as the table has kept it.
  */
-static void
+static TimestampTz
 write_campaign(const Judgement *j, const char *status,
 			   bool set_completed_at, TimestampTz completed_at)
 {
@@ -219,19 +220,18 @@ write_campaign(const Judgement *j, const char *status,
 	change.completed_at = completed_at;
 	change.as_of = j->request->as_of;
 	cac_statistics(&j->verdict.tally, change.statistics);
-	cac_write_campaign(j->source, j->key, &change);
+	return cac_write_campaign(j->source, j->key, &change);
 }
 
 static void
 close_campaign(Judgement *j)
 {
 	const char *status = cac_status_word(j->source, j->verdict.status);
-	TimestampTz as_of = j->request->as_of;
+	TimestampTz kept = write_campaign(j, status, true, j->request->as_of);
 
-	write_campaign(j, status, true, as_of);
 	cac_remember_closed(j->source, j->outcome->campaign_id, status,
 						j->verdict.reason == REASON_TIMED_OUT ? "timeout" : "complete",
-						as_of);
+						kept, j->request->as_of);
 	cac_record_judged(j, "closed", status, cac_reason_text(j->verdict.reason),
 		   cac_describe_tally(j));
 	cac_log_closing(j, status);
@@ -308,7 +308,7 @@ mark_due(Judgement *j)
 	mark.as_of = request->as_of;
 	mark.message = cac_interaction_message(j->source, &j->facts.policy);
 	in_passes = request->pass > 0 ||
-		(request->in_passes && j->source->plain && j->verdict.mark >= MARKING_PASSES_FROM);
+		(request->in_passes && cac_source_plain(j->source) && j->verdict.mark >= MARKING_PASSES_FROM);
 	mark.hash_below = in_passes ? hash_bound(request->pass) : HASH_BOUND_MAX;
 	mark.free = in_passes && request->pass < MARKING_PASSES - 1;
 	if (request->batch_size > 0 && j->verdict.mark > request->batch_size)
@@ -340,16 +340,20 @@ mark_due(Judgement *j)
 static bool
 mark_messages(Judgement *j)
 {
+	int64		limit = j->request->batch_size;
+
 	if (j->verdict.mark > 0 && !mark_due(j))
 		return false;
 	if (j->verdict.fail > 0)
 	{
 		j->failed = cac_fail_pending(j->source, j->key,
 									 cac_timeout_message(j->source, &j->facts.policy),
-									 j->request->as_of);
+									 j->request->as_of, limit);
 		j->outcome->messages_marked += j->failed;
+		if (limit > 0 && j->failed == limit)
+			j->outcome->more = true;
 	}
-	return true;
+	return !j->outcome->more;
 }
 
 /*
@@ -424,6 +428,7 @@ lock_and_act(Judgement *j)
 {
 	const JudgeRequest *request = j->request;
 	JudgeOutcome *outcome = j->outcome;
+	bool		by_count;
 
 	if (!learn_facts(j, request->lock))
 	{
@@ -443,16 +448,16 @@ lock_and_act(Judgement *j)
 		outcome->updated = true;
 		return false;
 	}
-	if (stays_open(j))
+	by_count = stays_open(j);
+	if (by_count)
 		count_for_statistics(j);
 	else
-	{
 		count_and_decide(j, PHASE_CONFIRM);
-		note_tally(j);
-	}
 	outcome->updated = outcome->messages_marked > 0 ||
 		(worth_acting(j) && j->verdict.action != ACTION_ASK_TO_RESUME);
 	act_on_campaign(j);
+	if (!by_count)
+		note_tally(j);
 	return true;
 }
 
@@ -491,7 +496,8 @@ static void
 forget_void_closing(Judgement *j)
 {
 	if (j->facts.status == CAMPAIGN_OPEN && j->memory.closed_at != DT_NOBEGIN)
-		cac_forget_closing(j->source, j->outcome->campaign_id, j->request->as_of);
+		cac_forget_closing(j->source, j->outcome->campaign_id,
+						   j->memory.closed_at, j->request->as_of);
 }
 
 /*
@@ -539,8 +545,11 @@ static bool
 look_at_statistics(Judgement *j)
 {
 	count_for_statistics(j);
-	if (statistics_differ(j) && learn_facts(j, LOCK_SKIP) &&
-		j->facts.status == CAMPAIGN_OPEN)
+	if (!statistics_differ(j))
+		return false;
+	if (!learn_facts(j, LOCK_SKIP))
+		j->outcome->skipped = true;
+	else if (j->facts.status == CAMPAIGN_OPEN)
 	{
 		write_campaign(j, NULL, false, DT_NOBEGIN);
 		j->outcome->updated = true;

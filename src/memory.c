@@ -56,25 +56,27 @@ cac_recall(const Source *source, const char *campaign_id,
 
 /*
  * cac_remember_closed
- *		closed_by is "complete", "timeout" or "hand"; status the word written.
+ *		closed_by is "complete", "timeout" or "hand"; status the word written;
+ *		closed_at is completed_at as the table has kept it.
  */
 void
 cac_remember_closed(const Source *source, const char *campaign_id,
 					const char *status, const char *closed_by,
-					TimestampTz as_of)
+					TimestampTz closed_at, TimestampTz as_of)
 {
 	static CatalogQuery query = CATALOG_QUERY(
 		"INSERT INTO @.campaign_state (source, campaign_id, closed_at, closed_as, closed_by, noted_at)"
-		" VALUES ($1, $2, $3, $4, $5, $3)"
+		" VALUES ($1, $2, $3, $4, $5, $6)"
 		" ON CONFLICT (source, campaign_id) DO UPDATE SET closed_at = $3, closed_as = $4,"
-		" closed_by = $5, stalls = 0, stalled_at = NULL, noted_at = $3");
+		" closed_by = $5, stalls = 0, stalled_at = NULL, noted_at = $6");
 	CatalogArguments arguments = {0};
 
 	cac_add_name(&arguments, source->name);
 	cac_add_text(&arguments, campaign_id);
-	cac_add_timestamp(&arguments, as_of);
+	cac_add_timestamp(&arguments, closed_at);
 	cac_add_text(&arguments, status);
 	cac_add_text(&arguments, closed_by);
+	cac_add_timestamp(&arguments, as_of);
 	cac_catalog_execute(&query, &arguments);
 }
 
@@ -95,17 +97,24 @@ execute_for_campaign(CatalogQuery *query, const Source *source,
 
 /*
  * cac_forget_closing
- *		The campaign is open again.
+ *		The campaign is open again.  closed_at is that of the closing that is
+ *		meant, lest a later one be forgotten; DT_NOBEGIN: any.
  */
 void
 cac_forget_closing(const Source *source, const char *campaign_id,
-				   TimestampTz as_of)
+				   TimestampTz closed_at, TimestampTz as_of)
 {
 	static CatalogQuery query = CATALOG_QUERY(
 		"UPDATE @.campaign_state SET closed_at = NULL, closed_as = NULL, closed_by = NULL,"
-		" stalls = 0, stalled_at = NULL, noted_at = $3 WHERE source = $1 AND campaign_id = $2");
+		" stalls = 0, stalled_at = NULL, noted_at = $4"
+		" WHERE source = $1 AND campaign_id = $2 AND ($3 IS NULL OR closed_at = $3)");
+	CatalogArguments arguments = {0};
 
-	execute_for_campaign(&query, source, campaign_id, as_of);
+	cac_add_name(&arguments, source->name);
+	cac_add_text(&arguments, campaign_id);
+	cac_add_timestamp(&arguments, closed_at);
+	cac_add_timestamp(&arguments, as_of);
+	cac_catalog_execute(&query, &arguments);
 }
 
 /*
@@ -120,7 +129,7 @@ cac_remember_reopened(const Source *source, const char *campaign_id,
 		"INSERT INTO @.campaign_reopening (source, campaign_id, reopened_at) VALUES ($1, $2, $3)"
 		" ON CONFLICT (source, campaign_id) DO UPDATE SET reopened_at = $3");
 
-	cac_forget_closing(source, campaign_id, as_of);
+	cac_forget_closing(source, campaign_id, DT_NOBEGIN, as_of);
 	execute_for_campaign(&reopening, source, campaign_id, as_of);
 }
 
@@ -250,10 +259,10 @@ cac_remember_retry(const Source *source, SweepKind sweep,
 				   const CampaignRetry *retry, const ErrorData *error)
 {
 	static CatalogQuery query = CATALOG_QUERY(
-		"INSERT INTO @.campaign_retry (source, campaign_id, sweep, failures, skips, retry_at, sqlstate, error)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+		"INSERT INTO @.campaign_retry (source, campaign_id, sweep, failures, skips, retry_at, sqlstate, error, noted_at)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, clock_timestamp())"
 		" ON CONFLICT (source, campaign_id, sweep) DO UPDATE SET failures = $4, skips = $5,"
-		" retry_at = $6, sqlstate = $7, error = $8");
+		" retry_at = $6, sqlstate = $7, error = $8, noted_at = clock_timestamp()");
 	CatalogArguments arguments = {0};
 
 	cac_add_name(&arguments, source->name);
@@ -292,7 +301,7 @@ cac_forget_old(const Source *source, TimestampTz now)
 	static CatalogQuery queries[] = {
 		CATALOG_QUERY("DELETE FROM @.campaign_state WHERE source = $1 AND noted_at < $2"
 					  " AND (closed_at IS NULL OR closed_at < $2)"),
-		CATALOG_QUERY("DELETE FROM @.campaign_retry WHERE source = $1 AND retry_at < $2")
+		CATALOG_QUERY("DELETE FROM @.campaign_retry WHERE source = $1 AND noted_at < $2")
 	};
 	CatalogArguments arguments = {0};
 	int64		keep = Max(FORGET_AFTER, source->policy.settle_for);

@@ -35,9 +35,9 @@ extern void cac_recall(const Source *source, const char *campaign_id,
 					   CampaignMemory *memory);
 extern void cac_remember_closed(const Source *source, const char *campaign_id,
 								const char *status, const char *closed_by,
-								TimestampTz as_of);
+								TimestampTz closed_at, TimestampTz as_of);
 extern void cac_forget_closing(const Source *source, const char *campaign_id,
-							   TimestampTz as_of);
+							   TimestampTz closed_at, TimestampTz as_of);
 extern void cac_remember_reopened(const Source *source, const char *campaign_id,
 								  TimestampTz as_of);
 extern void cac_remember_stalled(const Source *source, const char *campaign_id,

@@ -19,12 +19,13 @@
 #include "statements.h"
 
 /*
- * The type of the campaigns' key: uuid, bigint or integer.
+ * The type of the campaigns' key: uuid, bigint or integer (of a domain, the
+ * type that it is over).
  */
 Oid
 cac_key_type(const Source *source)
 {
-	return cac_source_column(source, TABLE_CAMPAIGNS, "id")->type;
+	return getBaseType(cac_source_column(source, TABLE_CAMPAIGNS, "id")->type);
 }
 
 /*
@@ -380,14 +381,15 @@ cac_mark_expired(Source *source, Datum key, const MarkRequest *request,
 
 /*
  * cac_fail_pending
- *		Mark a campaign's pending messages failed; returns how many.
+ *		Mark a campaign's pending messages failed, no more than "limit" of them
+ *		(0: all); returns how many.
  */
 int64
 cac_fail_pending(Source *source, Datum key, const char *message,
-				 TimestampTz as_of)
+				 TimestampTz as_of, int64 limit)
 {
-	Oid			types[3] = {InvalidOid, TEXTOID, TIMESTAMPTZOID};
-	Datum		values[3];
+	Oid			types[4] = {InvalidOid, TEXTOID, TIMESTAMPTZOID, INT8OID};
+	Datum		values[4];
 	int64		failed;
 	bool		muted;
 
@@ -395,8 +397,10 @@ cac_fail_pending(Source *source, Datum key, const char *message,
 	values[0] = key;
 	values[1] = CStringGetTextDatum(message);
 	values[2] = TimestampTzGetDatum(as_of);
+	values[3] = Int64GetDatum(limit);
 	muted = cac_mute_notes(true);
-	failed = cac_execute(source, STATEMENT_FAIL, 3, types, values, NULL);
+	failed = cac_execute(source, STATEMENT_FAIL, 4, types, values,
+						 limit > 0 ? NULL : "   n");
 	cac_mute_notes(muted);
 	return failed;
 }
@@ -404,8 +408,11 @@ cac_fail_pending(Source *source, Datum key, const char *message,
 /*
  * cac_write_campaign
  *		Write a campaign's statistics and, where it changes, its status.
+ *
+ * Returns completed_at as the table has kept it, if that was written: its type
+ * may be less precise than ours, or a trigger have had its say.
  */
-void
+TimestampTz
 cac_write_campaign(Source *source, Datum key, const CampaignChange *change)
 {
 	Oid			types[12];
@@ -426,12 +433,14 @@ cac_write_campaign(Source *source, Datum key, const CampaignChange *change)
 	if (!with_status)
 	{
 		cac_execute(source, STATEMENT_WRITE_STATISTICS, n, types, values, nulls);
-		return;
+		return DT_NOBEGIN;
 	}
 	types[n] = TEXTOID;
 	values[n++] = CStringGetTextDatum(change->status);
 	types[n] = TIMESTAMPTZOID;
 	nulls[n] = change->completed_at == DT_NOBEGIN ? 'n' : ' ';
 	values[n++] = TimestampTzGetDatum(change->completed_at);
-	cac_execute(source, STATEMENT_WRITE_STATUS, n, types, values, nulls);
+	if (cac_execute(source, STATEMENT_WRITE_STATUS, n, types, values, nulls) == 0)
+		return DT_NOBEGIN;
+	return cac_row_timestamp(0, 1);
 }

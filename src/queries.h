@@ -92,8 +92,8 @@ extern void cac_count_due(Source *source, Datum key, TimestampTz cutoff,
 extern int64 cac_mark_expired(Source *source, Datum key,
 							  const MarkRequest *request, char **resume);
 extern int64 cac_fail_pending(Source *source, Datum key, const char *message,
-							  TimestampTz as_of);
-extern void cac_write_campaign(Source *source, Datum key,
-							   const CampaignChange *change);
+							  TimestampTz as_of, int64 limit);
+extern TimestampTz cac_write_campaign(Source *source, Datum key,
+									  const CampaignChange *change);
 
 #endif							/* CAC_QUERIES_H */

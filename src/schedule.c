@@ -229,24 +229,14 @@ forget_old(void *arg)
 }
 
 /*
- * Serve the hints of a source, until no more of them are due.
+ * Hints may be lost; once an hour, and whenever somebody asks, a sweep looks at
+ * what they should have told.
  */
 static bool
-serve_hints(const char *name, const SweepHost *host)
+thorough(const LastRun *last, TimestampTz now, bool force)
 {
-	SweepRequest request = {.source = name, .kind = SWEEP_SENDING, .host = host,
-		.by_clock = true};
-
-	while (cac_hints_next(MyDatabaseId) <= GetCurrentTimestamp())
-	{
-		int64		served;
-
-		if (!cac_serve_hints(&request, &served))
-			return false;
-		if (served == 0)
-			break;
-	}
-	return true;
+	return force || last->started_at == DT_NOBEGIN ||
+		last->started_at / USECS_PER_HOUR != now / USECS_PER_HOUR;
 }
 
 /*
@@ -262,11 +252,13 @@ run_source(const char *name, bool force, const SweepHost *host)
 	ErrorData  *error;
 	bool		due[NUM_SWEEP_KINDS];
 	bool		busy = false;
+	bool		hinted;
 	SweepResult result = {0};
 
 	if (!source_to_run(source, host))
 		return source_due(name);
 
+	hinted = cac_source_hinted(source);
 	cac_last_runs(source, last);
 	for (int kind = SWEEP_EXPIRED; kind < NUM_SWEEP_KINDS; kind++)
 		due[kind] = source->every[kind] >= 0 &&
@@ -276,20 +268,23 @@ run_source(const char *name, bool force, const SweepHost *host)
 	{
 		SweepRequest request = {.source = name, .kind = kind, .host = host,
 			.by_clock = true, .as_of = GetCurrentTimestamp()};
+		SweepEnd	end;
 
-		if (!serve_hints(name, host))
+		request.thorough = thorough(&last[kind], now, force || !hinted);
+		if (!cac_serve_due_hints(host))
 			return now;
 
 		if (due[kind])
 		{
-			SweepEnd	end = cac_run_sweep(&request, &result);
-
+			end = cac_run_sweep(&request, &result);
 			if (end == SWEEP_CUT_SHORT)
 				return now;
 			busy |= end == SWEEP_BUSY;
 		}
-		if (!cac_retry_campaigns(&request))
+		end = cac_retry_campaigns(&request);
+		if (end == SWEEP_CUT_SHORT)
 			return now;
+		busy |= end == SWEEP_BUSY;
 	}
 
 	if (!cac_attempt(forget_old, unconstify(char *, name), FORGETTING_TIME_LIMIT,
@@ -299,7 +294,10 @@ run_source(const char *name, bool force, const SweepHost *host)
 						name, error->message)));
 	SPI_commit();
 	next = source_due(name);
-	return busy ? Max(next, cac_after(now, BUSY_DELAY)) : next;
+	/* what is due still was refused: never spin */
+	if (busy || next <= now)
+		next = Max(next, cac_after(now, BUSY_DELAY));
+	return next;
 }
 
 /*

@@ -539,6 +539,7 @@ cac_collect(SlotReport *slots, NewsReport *news)
 		slots[i].dboid = slot->dboid;
 		slots[i].started_at = slot->started_at;
 		slots[i].next_due = slot->next_due;
+		slots[i].pid = slot->state == SLOT_RUNNING ? slot->pid : 0;
 		slots[i].not_before = slot->not_before;
 		slots[i].failed = slot->failed;
 		memcpy(slots[i].last_error, slot->last_error, CAC_MESSAGE_LEN);

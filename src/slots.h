@@ -43,6 +43,7 @@ typedef struct SlotReport
 	TimestampTz started_at;
 	TimestampTz next_due;		/* the rest: only where state is SLOT_EXITED */
 	TimestampTz not_before;		/* not even for a hint */
+	pid_t		pid;			/* 0 unless it is at work */
 	bool		failed;
 	char		last_error[CAC_MESSAGE_LEN];
 } SlotReport;

@@ -272,30 +272,6 @@ load_tables(Source *source)
 	}
 }
 
-/*
- * Note which triggers and rules there are on a table that we write.
- */
-static void
-load_triggers(Source *source, SourceTable table)
-{
-	Relation	rel = try_relation_open(source->relid[table], AccessShareLock);
-
-	if (rel == NULL)
-		return;
-	if (rel->rd_rules != NULL)
-		source->plain = false;
-	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
-	{
-		Trigger    *trigger = &rel->trigdesc->triggers[i];
-
-		if (strcmp(trigger->tgname, HINT_TRIGGER) == 0)
-			source->hinted = trigger->tgenabled != TRIGGER_DISABLED;
-		else if (!trigger->tgisinternal)
-			source->plain = false;
-	}
-	relation_close(rel, AccessShareLock);
-}
-
 /* Column "col" of the only row of SPI_tuptable, in microseconds; null: -1 */
 static int64
 row_interval(int col)
@@ -396,9 +372,6 @@ load_source(const char *name)
 	}
 	load_tables(source);
 	cac_load_columns(source);
-	source->plain = true;
-	load_triggers(source, TABLE_CAMPAIGNS);
-	load_triggers(source, TABLE_MESSAGES);
 	cac_load_labels(source);
 
 	MemoryContextSwitchTo(old);
@@ -531,6 +504,67 @@ bool
 cac_source_acts(const Source *source)
 {
 	return source->mode == MODE_ACTIVE && source->armed;
+}
+
+/*
+ * Note which triggers and rules there are on a table that we write.
+ */
+static void
+load_triggers(Source *source, SourceTable table)
+{
+	Relation	rel = try_relation_open(source->relid[table], AccessShareLock);
+
+	if (rel == NULL)
+		return;
+	if (rel->rd_rules != NULL)
+		source->plain = false;
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		Trigger    *trigger = &rel->trigdesc->triggers[i];
+
+		if (strcmp(trigger->tgname, HINT_TRIGGER) == 0)
+			source->hinted = trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
+				trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
+		else if (!trigger->tgisinternal)
+			source->plain = false;
+	}
+	relation_close(rel, AccessShareLock);
+}
+
+/*
+ * Not part of load_source(), as it locks the tables: the trigger, which needs
+ * to know a source too, must not wait for anything.
+ */
+static void
+know_triggers(Source *source)
+{
+	if (source->triggers_known)
+		return;
+	source->plain = true;
+	load_triggers(source, TABLE_CAMPAIGNS);
+	load_triggers(source, TABLE_MESSAGES);
+	source->triggers_known = true;
+}
+
+/*
+ * Does our trigger tell of changes?
+ */
+bool
+cac_source_hinted(const Source *source)
+{
+	know_triggers(unconstify(Source *, source));
+	return source->hinted;
+}
+
+/*
+ * Are there no triggers or rules of the application's that could raise an
+ * error when we write?
+ */
+bool
+cac_source_plain(const Source *source)
+{
+	know_triggers(unconstify(Source *, source));
+	return source->plain;
 }
 
 /*

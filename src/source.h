@@ -105,9 +105,6 @@ typedef struct Source
 
 	SourceMode	mode;
 	bool		armed;			/* in this very database */
-	bool		hinted;			/* our trigger tells of changes */
-	bool		plain;			/* no trigger or rule of the application's can
-								 * raise an error when we write */
 
 	/* why nothing can be done with it; fault_code 0: nothing is wrong */
 	int			fault_code;		/* SQLSTATE */
@@ -117,6 +114,9 @@ typedef struct Source
 	/* private to source.c and statements.c */
 	MemoryContext context;
 	bool		stale;
+	bool		triggers_known; /* are the next two filled in? */
+	bool		hinted;
+	bool		plain;
 	bool		renamed;		/* some table is not called as when attached */
 	char	   *attached_name[NUM_SOURCE_TABLES];
 	SPIPlanPtr	plan[MAX_STATEMENTS];
@@ -131,6 +131,8 @@ extern bool cac_source_heeds_hints(const Source *source);
 extern char *cac_source_choose(const char *name);
 extern List *cac_source_list(bool only_own);
 extern bool cac_source_acts(const Source *source);
+extern bool cac_source_hinted(const Source *source);
+extern bool cac_source_plain(const Source *source);
 extern void cac_source_check(const Source *source);
 extern bool cac_source_has_rights(const Source *source, bool writing);
 extern void cac_source_check_rights(const Source *source, bool writing);

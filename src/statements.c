@@ -210,14 +210,12 @@ witness_statement(const Source *source, bool next)
 	const SourceColumn *id = cac_source_column(source, TABLE_MESSAGES, "id");
 
 	fragments[0] = witness_condition(source, "$2");
+	fragments[1] = format_type_extended(id->type, -1, FORMAT_TYPE_FORCE_QUALIFY);
 	fragments[1] = next ?
 		cac_expand(source,
-				   psprintf(" AND @m.contact_id@ @<=@ (SELECT @n.contact_id@"
-							" FROM @messages@ AS n WHERE @n.campaign_id@ @=@ $1"
-							" AND @n.id@ @=@ CAST($3 AS %s))",
-							format_type_extended(id->type, -1,
-												 FORMAT_TYPE_FORCE_QUALIFY)),
-				   NULL) : "";
+				   " AND @m.contact_id@ @<=@ (SELECT @n.contact_id@"
+				   " FROM @messages@ AS n WHERE @n.campaign_id@ @=@ $1"
+				   " AND @n.id@ @=@ CAST($3 AS @$2@))", fragments) : "";
 	return cac_expand(source,
 					  "SELECT @m.id@::pg_catalog.text FROM @messages@ AS m"
 					  " WHERE @m.campaign_id@ @=@ $1 AND @$1@@$2@"
@@ -400,7 +398,7 @@ marked_columns(const Source *source)
 static const char *
 message_hash(const Source *source)
 {
-	switch (cac_source_column(source, TABLE_MESSAGES, "id")->type)
+	switch (getBaseType(cac_source_column(source, TABLE_MESSAGES, "id")->type))
 	{
 		case UUIDOID:
 			return cac_expand(source, "pg_catalog.uuid_hash(@m.id@)::pg_catalog.int8", NULL);
@@ -507,12 +505,10 @@ mark_batch_statement(const Source *source, bool resume)
 	fragments[0] = due_condition(source);
 	fragments[1] = mark_assignments(source);
 	fragments[2] = marked_columns(source);
+	fragments[3] = format_type_extended(contact->type, -1,
+										FORMAT_TYPE_FORCE_QUALIFY);
 	fragments[3] = resume ?
-		cac_expand(source,
-				   psprintf(" AND @m.contact_id@ @<=@ CAST($7 AS %s)",
-							format_type_extended(contact->type, -1,
-												 FORMAT_TYPE_FORCE_QUALIFY)),
-				   NULL) : "";
+		cac_expand(source, " AND @m.contact_id@ @<=@ CAST($7 AS @$4@)", fragments) : "";
 	return cac_expand(source,
 					  "WITH due AS (SELECT @m.id@ AS id, @m.contact_id@ AS contact FROM @messages@ AS m WHERE @$1@@$4@"
 					  " ORDER BY @m.contact_id@ DESC LIMIT $4 FOR NO KEY UPDATE OF m SKIP LOCKED),"
@@ -523,8 +519,9 @@ mark_batch_statement(const Source *source, bool resume)
 }
 
 /*
- * Fail the pending messages of one campaign: $1 its key, $2 the error message,
- * $3 as_of.  Rows that somebody else holds are waited for.
+ * Fail the pending messages of one campaign, no more than $4 of them: $1 its
+ * key, $2 the error message, $3 as_of.  Rows that somebody else holds are
+ * waited for.
  */
 static char *
 fail_statement(const Source *source)
@@ -540,9 +537,13 @@ fail_statement(const Source *source)
 	cac_append_assignment(&set, source, TABLE_MESSAGES, "updated_at", "$3");
 	fragments[0] = set.data;
 	return cac_expand(source,
-				  "UPDATE @messages@ AS m SET @$1@"
-				  " WHERE @m.campaign_id@ @=@ $1 AND @m.status:pending@"
-				  " AND @m.message_type:message_1,message_2@", fragments);
+					  "WITH pending AS (SELECT m.tableoid AS relation, m.ctid AS place"
+					  " FROM @messages@ AS m WHERE @m.campaign_id@ @=@ $1"
+					  " AND @m.status:pending@ AND @m.message_type:message_1,message_2@"
+					  " LIMIT $4 FOR NO KEY UPDATE OF m)"
+					  " UPDATE @messages@ AS m SET @$1@ FROM pending"
+					  " WHERE m.ctid @=@ pending.place AND m.tableoid @=@ pending.relation"
+					  " AND @m.campaign_id@ @=@ $1", fragments);
 }
 
 /*
@@ -569,7 +570,8 @@ write_statement(const Source *source, bool with_status)
 	cac_append_assignment(&set, source, TABLE_CAMPAIGNS, "updated_at", "$10");
 	fragments[0] = set.data;
 	return cac_expand(source,
-				  "UPDATE @campaigns@ AS c SET @$1@ WHERE @c.id@ @=@ $1", fragments);
+				  "UPDATE @campaigns@ AS c SET @$1@ WHERE @c.id@ @=@ $1"
+				  " RETURNING @c.completed_at@", fragments);
 }
 
 static char *

@@ -40,18 +40,14 @@
  * long. */
 #define HINTS_AT_ONCE				64
 #define HINT_PUT_OFF				USECS_PER_SEC
-/* The share of a worker's time that counting open campaigns may take, and how
- * much of it can be saved up, in microseconds. */
-#define COUNTING_SHARE				10
-#define COUNTING_CREDIT_MAX			USECS_PER_SEC
+/* How often a sweep looks for hints meanwhile, in milliseconds, and for how
+ * long it serves them before it goes on. */
+#define HINTS_EVERY					100
+#define HINTS_TURN					1000
 
 /* The lock that a host holds for its session, to be released on abort. */
 static LOCKTAG session_lock;
 static bool session_lock_held = false;
-
-/* How long counting may still take, in microseconds, as of when. */
-static int64 counting_credit = COUNTING_CREDIT_MAX / COUNTING_SHARE;
-static TimestampTz counting_credit_at = 0;
 
 /* ----------------------------------------------------------------
  *		One run at a time
@@ -114,6 +110,7 @@ begin_sweep(Sweep *sweep, const SweepRequest *request, SweepResult *result)
 	sweep->as_of = request->as_of;
 	sweep->dry_run = request->dry_run;
 	sweep->host = request->host;
+	sweep->thorough = request->thorough || !cac_by_witness(sweep);
 	sweep->result = result;
 	sweep->context = AllocSetContextCreate(CurrentMemoryContext,
 										   "campaign_autoclose sweep",
@@ -126,21 +123,6 @@ begin_sweep(Sweep *sweep, const SweepRequest *request, SweepResult *result)
  */
 
 /*
- * May a campaign's statistics be counted now?  Counting them while it is open
- * takes a tenth of a worker's time, and of the campaign's.
- */
-static bool
-may_count(const Source *source, Datum key, TimestampTz now)
-{
-	int64		elapsed = Max(now - counting_credit_at, 0);
-
-	counting_credit = Min(counting_credit + elapsed / COUNTING_SHARE,
-						  COUNTING_CREDIT_MAX);
-	counting_credit_at = now;
-	return counting_credit > 0 && now >= cac_count_not_before(source, key);
-}
-
-/*
  * Judge the campaign of one hint; count it if its statistics have changed and
  * there is time for it, else put that off.  False where the host wants to stop.
  */
@@ -150,39 +132,44 @@ serve_hint(Sweep *sweep, const HintKey *hint, int flags)
 	Source	   *source = cac_source_open(sweep->source);
 	Datum		key = cac_key_of_hint(source, hint);
 	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz not_before = cac_count_not_before(source, key);
+	int64		elapsed;
 	int			left = 0;
 	bool		go_on;
 
+	cac_note_key_type(sweep, source);
 	sweep->as_of = now;
-	sweep->count = (flags & HINT_CHANGED) != 0 && may_count(source, key, now);
+	sweep->count = (flags & HINT_CHANGED) != 0 && now >= not_before &&
+		cac_counting_credit(now, 0) > 0;
+	sweep->only_statistics = flags == HINT_CHANGED;
 	cac_note_change(source, key);
-	if (flags == HINT_CHANGED && !sweep->count)
+	if (sweep->only_statistics && !sweep->count)
 	{
 		cac_hint_put(hint, HINT_CHANGED,
-					 Max(cac_count_not_before(source, key),
-						 cac_after(now, HINT_PUT_OFF)));
+					 Max(not_before, cac_after(now, HINT_PUT_OFF)));
 		return true;
 	}
+
 	go_on = cac_process_candidate(sweep, key);
+	elapsed = Max(GetCurrentTimestamp() - now, 0);
 	if (sweep->count)
-		counting_credit -= GetCurrentTimestamp() - now;
+		(void) cac_counting_credit(now + elapsed, elapsed);
 	else
 		left |= flags & HINT_CHANGED;
 	if (!go_on || sweep->outcome.skipped)
 		left |= flags;
 	if (left != 0)
-		cac_hint_put(hint, left, cac_after(now, HINT_PUT_OFF));
+		cac_hint_put(hint, left, cac_after(now, Max(HINT_PUT_OFF, 10 * elapsed)));
 	return go_on;
 }
 
 /*
- * cac_serve_hints
- *		Judge the campaigns of a source of which a hint that has fallen due says
+ * Judge the campaigns of a source of which a hint that has fallen due says
  *		that they are worth a look, *served of them.  False where the host wants
  *		to stop.
  */
-bool
-cac_serve_hints(const SweepRequest *request, int64 *served)
+static bool
+serve_hints(const SweepRequest *request, int64 *served)
 {
 	Source	   *source = cac_source_open(request->source);
 	SweepResult result = {0};
@@ -220,19 +207,62 @@ cac_serve_hints(const SweepRequest *request, int64 *served)
 }
 
 /*
- * A long sweep does not keep the hints waiting.
+ * Serve the hints of every source, for a while.
  */
 static bool
-serve_hints_meanwhile(const Sweep *sweep)
+serve_all_hints(const SweepHost *host)
 {
-	SweepRequest request = {.source = sweep->source, .kind = SWEEP_SENDING,
-		.by_clock = true, .host = sweep->host};
+	TimestampTz began_at = GetCurrentTimestamp();
+	List	   *names = cac_source_list(true);
+	ListCell   *lc;
 
-	int64		served;
+	foreach(lc, names)
+	{
+		SweepRequest request = {.source = lfirst(lc), .kind = SWEEP_SENDING,
+			.by_clock = true, .host = host};
+		Source	   *source = cac_source_find(lfirst(lc));
+		int64		served = 1;
 
-	if (!cac_by_witness(sweep) || cac_hints_next(MyDatabaseId) > GetCurrentTimestamp())
+		if (source == NULL || !cac_source_heeds_hints(source))
+			continue;
+		while (served > 0 &&
+			   !TimestampDifferenceExceeds(began_at, GetCurrentTimestamp(), HINTS_TURN))
+			if (!serve_hints(&request, &served))
+				return false;
+	}
+	return true;
+}
+
+/*
+ * cac_serve_due_hints
+ *		Serve the hints of this database that have fallen due, for a while.
+ *		False where the host wants to stop.
+ */
+bool
+cac_serve_due_hints(const SweepHost *host)
+{
+	if (!cac_shared_memory_ready() ||
+		cac_hints_next(MyDatabaseId) > GetCurrentTimestamp())
 		return true;
-	return cac_serve_hints(&request, &served);
+	return serve_all_hints(host);
+}
+
+/*
+ * After a candidate: commit if it is time, and do not keep the hints waiting.
+ */
+static bool
+go_on_after_candidate(Sweep *sweep)
+{
+	TimestampTz now;
+
+	cac_commit_if_due(sweep);
+	if (sweep->host == NULL)
+		return true;
+	now = GetCurrentTimestamp();
+	if (!TimestampDifferenceExceeds(sweep->hints_served_at, now, HINTS_EVERY))
+		return true;
+	sweep->hints_served_at = now;
+	return cac_serve_due_hints(sweep->host);
 }
 
 /* ----------------------------------------------------------------
@@ -254,6 +284,7 @@ find_candidates(void *arg)
 	cac_source_check(source);
 	cac_source_enter(source, sweep->host != NULL, &saved);
 	sweep->keys = cac_open_campaigns(source, sweep->context, &sweep->nkeys);
+	cac_note_key_type(sweep, source);
 	if (cac_by_witness(sweep) &&
 		(sweep->kind == SWEEP_SENDING || sweep->kind == SWEEP_INTERRUPTED))
 	{
@@ -271,7 +302,8 @@ find_candidates(void *arg)
 
 /*
  * The campaigns that we closed lately: their statistics are kept right, and a
- * new pending message reopens them.
+ * new pending message reopens them.  Hints tell of both; where they do, this is
+ * for those that were lost.
  */
 static bool
 process_settling(Sweep *sweep)
@@ -285,10 +317,9 @@ process_settling(Sweep *sweep)
 	sweep->settling = true;
 	foreach(lc, settling)
 	{
-		if (!cac_process_candidate(sweep, cac_key_from_text(cac_source_open(sweep->source),
-														lfirst(lc))))
+		if (!cac_process_known_candidate(sweep, lfirst(lc)) ||
+			!go_on_after_candidate(sweep))
 			return false;
-		cac_commit_if_due(sweep);
 	}
 	sweep->settling = false;
 	return true;
@@ -307,8 +338,7 @@ process_pass(Sweep *sweep, int64 first, int64 last, bool *done)
 		if (!cac_process_candidate(sweep, sweep->keys[i]))
 			return false;
 		done[i - first] = !sweep->outcome.next_pass;
-		cac_commit_if_due(sweep);
-		if (sweep->uncommitted == 0 && !serve_hints_meanwhile(sweep))
+		if (!go_on_after_candidate(sweep))
 			return false;
 	}
 	return true;
@@ -347,14 +377,26 @@ process_one_by_one(Sweep *sweep)
 		sweep->result->campaigns_checked++;
 		if (sweep->held != NULL && sweep->held[i])
 			continue;
-		if (!cac_process_candidate(sweep, sweep->keys[i]))
+		if (!cac_process_candidate(sweep, sweep->keys[i]) ||
+			!go_on_after_candidate(sweep))
 			return false;
-		cac_commit_if_due(sweep);
 		cac_progress_done(i + 1);
-		if (sweep->uncommitted == 0 && !serve_hints_meanwhile(sweep))
-			return false;
 	}
 	return true;
+}
+
+/*
+ * Forget the campaigns that are open no more.
+ */
+static void
+forget_others(const Sweep *sweep)
+{
+	Source	   *source = cac_source_find(sweep->source);
+
+	if (source != NULL && source->fault_code == 0 &&
+		sweep->campaigns == source->relid[TABLE_CAMPAIGNS] &&
+		sweep->key_type == cac_key_type(source))
+		cac_prune_tracked(source, sweep->keys, sweep->nkeys);
 }
 
 static bool
@@ -366,7 +408,7 @@ process_candidates(Sweep *sweep)
 	if (!process_one_by_one(sweep))
 		return false;
 	if (cac_by_witness(sweep) && sweep->kind == SWEEP_SENDING)
-		cac_prune_tracked(cac_source_open(sweep->source), sweep->keys, sweep->nkeys);
+		forget_others(sweep);
 	return true;
 }
 
@@ -395,7 +437,8 @@ perform(Sweep *sweep, char **message)
 		return true;
 	}
 	/* new pending messages first: a campaign reopened here is open already */
-	if (sweep->kind == SWEEP_SENDING && !process_settling(sweep))
+	if (sweep->kind == SWEEP_SENDING && sweep->thorough &&
+		!process_settling(sweep))
 		return false;
 	return process_candidates(sweep);
 }
@@ -464,10 +507,9 @@ cac_run_sweep(const SweepRequest *request, SweepResult *total)
 
 /*
  * cac_retry_campaigns
- *		Process the campaigns of a sweep that are to be retried now.  False
- *		where the host wants to stop.
+ *		Process the campaigns of a sweep that are to be retried now.
  */
-bool
+SweepEnd
 cac_retry_campaigns(const SweepRequest *request)
 {
 	Source	   *source = cac_source_open(request->source);
@@ -475,7 +517,7 @@ cac_retry_campaigns(const SweepRequest *request)
 	SweepResult result = {0};
 	Sweep		sweep;
 	ListCell   *lc;
-	bool		go_on = true;
+	SweepEnd	end = SWEEP_DONE;
 
 	begin_sweep(&sweep, request, &result);
 	old = MemoryContextSwitchTo(sweep.context);
@@ -485,19 +527,24 @@ cac_retry_campaigns(const SweepRequest *request)
 	foreach(lc, sweep.retries)
 	{
 		CampaignRetry *retry = lfirst(lc);
+		bool		go_on;
 
+		if (end != SWEEP_DONE)
+			break;
 		if (retry->retry_at == DT_NOBEGIN || retry->retry_at > request->as_of)
 			continue;
 		source = cac_source_open(request->source);
 		if (!session_lock_held && !lock_sweep(&sweep, source))
+		{
+			end = SWEEP_BUSY;
 			break;
-		go_on = cac_process_candidate(&sweep,
-								  cac_key_from_text(source, retry->campaign_id));
+		}
+		go_on = cac_process_known_candidate(&sweep, retry->campaign_id);
 		cac_commit_now(&sweep);
 		if (!go_on)
-			break;
+			end = SWEEP_CUT_SHORT;
 	}
 	unlock_session();
 	MemoryContextDelete(sweep.context);
-	return go_on;
+	return end;
 }

@@ -23,6 +23,7 @@ typedef struct SweepRequest
 	TimestampTz as_of;
 	bool		by_clock;		/* as_of is the present: counts for the schedule */
 	bool		dry_run;
+	bool		thorough;		/* look at what hints should tell of, too */
 	const SweepHost *host;		/* NULL: in the caller's transaction */
 } SweepRequest;
 
@@ -34,7 +35,7 @@ typedef enum SweepEnd
 } SweepEnd;
 
 extern SweepEnd cac_run_sweep(const SweepRequest *request, SweepResult *total);
-extern bool cac_serve_hints(const SweepRequest *request, int64 *served);
-extern bool cac_retry_campaigns(const SweepRequest *request);
+extern bool cac_serve_due_hints(const SweepHost *host);
+extern SweepEnd cac_retry_campaigns(const SweepRequest *request);
 
 #endif							/* CAC_SWEEPS_H */

@@ -176,6 +176,9 @@ cac_expand(const Source *source, const char *template,
 	{
 		const char *end = strchr(at + 1, '@');
 
+		if (end == NULL)
+			elog(ERROR, "unterminated \"@\" in \"%s\"", template);
+
 		appendBinaryStringInfo(&buf, p, at - p);
 		append_token(&buf, source, pnstrdup(at + 1, end - at - 1), fragments);
 		p = end + 1;

@@ -319,6 +319,12 @@ learn_table(NotedTable *table, const Trigger *trigger)
 
 	if (trigger->tgnargs == 1 && cac_extension_exists())
 	{
+		/* the application's write must not wait, nor meet a deadlock, for us */
+		if (!cac_catalog_lock_nowait())
+		{
+			table->learnt_at = 0;	/* try again at the next row */
+			return;
+		}
 		if (SPI_connect() != SPI_OK_CONNECT)
 			elog(ERROR, "SPI_connect failed");
 		cac_enter(BOOTSTRAP_SUPERUSERID,

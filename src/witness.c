@@ -36,8 +36,9 @@
 #define TRUST_PENDING_FOR	USECS_PER_HOUR
 #define TRUST_EXPIRY_FOR	(6 * USECS_PER_HOUR)
 /* How often the statistics of a campaign are counted where nothing tells that
- * they have changed, and at the least where something does. */
-#define COUNT_UNASKED_EVERY (5 * USECS_PER_MINUTE)
+ * they have changed; and where something does, in case a hint was lost. */
+#define COUNT_UNHINTED_EVERY (5 * USECS_PER_MINUTE)
+#define COUNT_HINTED_EVERY	USECS_PER_HOUR
 #define COUNT_SHARE			10	/* counting takes a tenth of the time */
 
 /*
@@ -93,9 +94,14 @@ static void
 recall(const Source *source, Datum key, HintKey *hint,
 	   TrackedCampaign *tracked)
 {
+	Oid			id_type = cac_source_column(source, TABLE_MESSAGES, "id")->type;
+
 	cac_hint_key(source, key, hint);
 	if (!cac_hint_recall(hint, tracked))
 		memset(tracked, 0, sizeof(*tracked));
+	if (tracked->id_type != id_type)
+		tracked->witness[0] = tracked->last_sent[0] = '\0';
+	tracked->id_type = id_type;
 }
 
 /*
@@ -117,7 +123,7 @@ static bool
 trusted(const Source *source, const TrackedCampaign *tracked,
 		TimestampTz noted_at, int64 trust_for, TimestampTz as_of)
 {
-	return source->hinted && !tracked->hint_waiting &&
+	return cac_source_hinted(source) && !tracked->hint_waiting &&
 		noted_at > cac_before(as_of, trust_for);
 }
 
@@ -161,15 +167,16 @@ static bool
 count_overdue(const Source *source, const TrackedCampaign *tracked,
 			  TimestampTz as_of)
 {
-	int64		every = Max(COUNT_UNASKED_EVERY, COUNT_SHARE * tracked->count_usec);
+	int64		every = cac_source_hinted(source) ? COUNT_HINTED_EVERY : COUNT_UNHINTED_EVERY;
 
-	return !source->hinted && tracked->counted_at < cac_before(as_of, every);
+	every = Max(every, COUNT_SHARE * tracked->count_usec);
+	return tracked->counted_at < cac_before(as_of, every);
 }
 
 /*
  * cac_count_overdue
- *		Is it time to count a campaign, as no trigger would tell that its
- *		statistics have changed?
+ *		Is it time to count a campaign unasked, as its statistics may have
+ *		changed without our being told?
  */
 bool
 cac_count_overdue(const Source *source, Datum key, TimestampTz as_of)
@@ -312,7 +319,7 @@ cac_note_count(const Source *source, Datum key, const CampaignTally *tally,
 	recall(source, key, &hint, &tracked);
 	tracked.counted_at = as_of;
 	tracked.count_usec = usec;
-	tracked.nothing_pending = tally->pending + tally->unmapped == 0;
+	tracked.nothing_pending = tally->pending == 0;
 	cac_hint_track(&hint, &tracked);
 }
 

@@ -274,9 +274,21 @@ run_reported_cycle(MemoryContext context, bool *installed)
 	}
 	PG_CATCH();
 	{
+		ErrorData  *error;
+
 		MemoryContextSwitchTo(context);
-		cac_progress_error(CopyErrorData()->message);
-		PG_RE_THROW();
+		error = CopyErrorData();
+		if (error->sqlerrcode != ERRCODE_QUERY_CANCELED ||
+			!cac_database_wanted(MyDatabaseId))
+		{
+			cac_progress_error(error->message);
+			PG_RE_THROW();
+		}
+		/* interrupted by the launcher, as we were in somebody's way */
+		FlushErrorState();
+		AbortCurrentTransaction();
+		stop_reason = STOP_WANTED;
+		next_due = GetCurrentTimestamp();
 	}
 	PG_END_TRY();
 
