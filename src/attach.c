@@ -467,6 +467,7 @@ cac_alter(const char *name, const char *setting_name, const char *value)
 	{
 		arm(name);
 		accept_names(source);
+		cac_ensure_message_trigger(source);
 	}
 }
 

@@ -39,8 +39,12 @@ start_timer(int timeout_ms)
 static void
 stop_timer(TimestampTz deadline)
 {
-	if (deadline != DT_NOEND)
-		disable_timeout(STATEMENT_TIMEOUT, false);
+	if (deadline == DT_NOEND)
+		return;
+	/* it may have fired too late for what it was to stop */
+	if (get_timeout_indicator(STATEMENT_TIMEOUT, true))
+		QueryCancelPending = false;
+	disable_timeout(STATEMENT_TIMEOUT, false);
 }
 
 /*
@@ -53,6 +57,18 @@ restore_timer(TimestampTz deadline, TimestampTz inner_began_at)
 	if (deadline != DT_NOEND)
 		enable_timeout_at(STATEMENT_TIMEOUT,
 						  deadline + Max(GetCurrentTimestamp() - inner_began_at, 0));
+}
+
+/*
+ * Is it the server that cancels the query?  An application's trigger may raise
+ * the same SQLSTATE, say for a query that was cancelled elsewhere.
+ */
+static bool
+is_cancellation(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED &&
+		error->funcname != NULL &&
+		strcmp(error->funcname, "ProcessInterrupts") == 0;
 }
 
 /*
@@ -102,8 +118,7 @@ cac_attempt(AttemptFunction function, void *arg, int timeout_ms,
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
-		if ((*error)->sqlerrcode == ERRCODE_QUERY_CANCELED &&
-			GetCurrentTimestamp() < deadline)
+		if (is_cancellation(*error) && GetCurrentTimestamp() < deadline)
 			ReThrowError(*error);
 		success = false;
 	}

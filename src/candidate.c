@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "attempt.h"
@@ -117,7 +118,10 @@ judge_candidate(void *arg)
 
 	cac_source_check(source);
 	if (sweep->key_text != NULL)
+	{
 		sweep->key = cac_key_from_text(source, sweep->key_text);
+		sweep->key_is_one = true;
+	}
 	else
 		check_key_type(sweep, source);
 	request.sweep = sweep->kind;
@@ -289,7 +293,7 @@ outdated_key(const Sweep *sweep, const ErrorData *error)
 {
 	Source	   *source = cac_source_find(sweep->source);
 
-	if (sweep->key_text == NULL || source == NULL ||
+	if (sweep->key_text == NULL || sweep->key_is_one || source == NULL ||
 		(error->sqlerrcode != ERRCODE_INVALID_TEXT_REPRESENTATION &&
 		 error->sqlerrcode != ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE))
 		return false;
@@ -302,8 +306,8 @@ outdated_key(const Sweep *sweep, const ErrorData *error)
  * Process one candidate, in as many rounds as it has batches.  False where the
  * host wants to stop.
  */
-bool
-cac_process_candidate(Sweep *sweep, Datum key)
+static bool
+process(Sweep *sweep, Datum key)
 {
 	Source	   *source = cac_source_find(sweep->source);
 	char	   *campaign_id;
@@ -329,7 +333,7 @@ cac_process_candidate(Sweep *sweep, Datum key)
 	}
 	sweep->key = key;
 	sweep->marking = false;
-	sweep->lock = retry != NULL && retry->skips >= SKIPS_BEFORE_WAITING ?
+	sweep->lock = retry != NULL && retry->skips >= SKIPS_BEFORE_WAITING && !sweep->by_hint ?
 		LOCK_WAIT : LOCK_SKIP;
 	do
 	{
@@ -379,6 +383,21 @@ cac_process_candidate(Sweep *sweep, Datum key)
 }
 
 /*
+ * cac_process_candidate
+ *		Process one candidate.  False where the host wants to stop.
+ */
+bool
+cac_process_candidate(Sweep *sweep, Datum key)
+{
+	MemoryContext old = MemoryContextSwitchTo(sweep->candidate_context);
+	bool		go_on = process(sweep, key);
+
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(sweep->candidate_context);
+	return go_on;
+}
+
+/*
  * cac_process_known_candidate
  *		Likewise, of a campaign that we know by its key as text.
  */
@@ -388,6 +407,7 @@ cac_process_known_candidate(Sweep *sweep, const char *campaign_id)
 	bool		go_on;
 
 	sweep->key_text = campaign_id;
+	sweep->key_is_one = false;
 	go_on = cac_process_candidate(sweep, (Datum) 0);
 	sweep->key_text = NULL;
 	return go_on;

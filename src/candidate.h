@@ -19,6 +19,7 @@ typedef struct Sweep
 	const SweepHost *host;		/* NULL: in the caller's transaction */
 	bool		thorough;		/* do not rely on hints */
 	TimestampTz hints_served_at;	/* or looked for, at least */
+	MemoryContext candidate_context;	/* reset after each */
 	MemoryContext context;		/* outlives the host's transactions */
 	SweepResult *result;
 
@@ -37,10 +38,12 @@ typedef struct Sweep
 	/* the campaign in hand */
 	Datum		key;
 	const char *key_text;		/* or that, where key is still to be made of it */
+	bool		key_is_one;		/* and that succeeded */
 	CampaignLock lock;
 	bool		settling;		/* it is one that we closed lately */
 	bool		count;			/* its statistics are wanted */
 	bool		only_statistics;	/* and nothing else */
+	bool		by_hint;		/* it may wait, others may not */
 	bool		marking;		/* in batches, resuming from ... */
 	char		resume[NAMEDATALEN];
 	bool		in_passes;		/* or in passes, of which this is ... */

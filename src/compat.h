@@ -14,6 +14,9 @@
 #include "catalog/pg_database.h"
 #include "utils/guc.h"
 #include "utils/wait_event.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
 
 #if PG_VERSION_NUM < 150000
 #error "campaign_autoclose needs PostgreSQL 15 or later"

@@ -99,35 +99,15 @@ record_on_event_failure(const Source *source, const CampaignEvent *event,
 }
 
 /*
- * cac_record_event
- *		Record an event, notify of it and call the source's on_event function.
- *
- * SPI must be connected.  A shadow event is recorded only.
+ * Tell of an event, of which SPI_tuptable has the id and the row as jsonb: to
+ * whoever listens, and to the source's on_event function.
  */
-void
-cac_record_event(const Source *source, const CampaignEvent *event)
+static void
+tell(const Source *source, const CampaignEvent *event)
 {
-	static CatalogQuery query = CATALOG_QUERY(
-		"INSERT INTO @.campaign_event AS e (source, at, campaign_id, event, status_from, status_to,"
-		" reason, details, shadow) VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9)"
-		" RETURNING id, to_jsonb(e)");
-	CatalogArguments arguments = {0};
 	OnEventCall call;
 	ErrorData  *error;
 	bool		isnull;
-
-	cac_add_name(&arguments, source->name);
-	cac_add_timestamp(&arguments, event->at);
-	cac_add_text(&arguments, event->campaign_id);
-	cac_add_text(&arguments, event->event);
-	cac_add_text(&arguments, event->status_from);
-	cac_add_text(&arguments, event->status_to);
-	cac_add_text(&arguments, event->reason);
-	cac_add_text(&arguments, event->details);
-	cac_add_datum(&arguments, BOOLOID, BoolGetDatum(event->shadow), false);
-	cac_catalog_execute(&query, &arguments);
-	if (event->shadow)
-		return;
 
 	Async_Notify(NOTIFY_CHANNEL,
 				 psprintf("{\"event_id\": " INT64_FORMAT ", \"campaign_id\": \"%s\"}",
@@ -148,6 +128,38 @@ cac_record_event(const Source *source, const CampaignEvent *event)
 }
 
 /*
+ * cac_record_event
+ *		Record an event, notify of it and call the source's on_event function.
+ *
+ * SPI must be connected.  A shadow event is recorded only.
+ */
+void
+cac_record_event(const Source *source, const CampaignEvent *event)
+{
+	static CatalogQuery query = CATALOG_QUERY(
+		"INSERT INTO @.campaign_event AS e (source, at, campaign_id, event, status_from, status_to,"
+		" reason, details, shadow) VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9)"
+		" RETURNING id, to_jsonb(e)");
+	CatalogArguments arguments = {0};
+	SPITupleTable *rows;
+
+	cac_add_name(&arguments, source->name);
+	cac_add_timestamp(&arguments, event->at);
+	cac_add_text(&arguments, event->campaign_id);
+	cac_add_text(&arguments, event->event);
+	cac_add_text(&arguments, event->status_from);
+	cac_add_text(&arguments, event->status_to);
+	cac_add_text(&arguments, event->reason);
+	cac_add_text(&arguments, event->details);
+	cac_add_datum(&arguments, BOOLOID, BoolGetDatum(event->shadow), false);
+	cac_catalog_execute(&query, &arguments);
+	rows = SPI_tuptable;
+	if (!event->shadow)
+		tell(source, event);
+	SPI_freetuptable(rows);
+}
+
+/*
  * cac_record_run_start
  *		Note that a sweep begins; returns the run's id.
  *
@@ -162,13 +174,16 @@ cac_record_run_start(const Source *source, SweepKind sweep,
 		"INSERT INTO @.campaign_sweep_run (source, sweep, started_at, as_of)"
 		" VALUES ($1, $2, $3, $4) RETURNING id");
 	CatalogArguments arguments = {0};
+	int64		run;
 
 	cac_add_name(&arguments, source->name);
 	cac_add_text(&arguments, cac_sweep_name(sweep));
 	cac_add_timestamp(&arguments, started_at);
 	cac_add_timestamp(&arguments, as_of);
 	cac_catalog_execute(&query, &arguments);
-	return cac_row_count(0, 1);
+	run = cac_row_count(0, 1);
+	SPI_freetuptable(SPI_tuptable);
+	return run;
 }
 
 /*

@@ -399,8 +399,9 @@ cac_fail_pending(Source *source, Datum key, const char *message,
 	values[2] = TimestampTzGetDatum(as_of);
 	values[3] = Int64GetDatum(limit);
 	muted = cac_mute_notes(true);
-	failed = cac_execute(source, STATEMENT_FAIL, 4, types, values,
-						 limit > 0 ? NULL : "   n");
+	cac_execute(source, STATEMENT_FAIL, 4, types, values,
+				limit > 0 ? NULL : "   n");
+	failed = cac_row_count(0, 1);
 	cac_mute_notes(muted);
 	return failed;
 }

@@ -107,7 +107,6 @@ typedef struct SharedState
 	pg_atomic_uint32 databases_waiting; /* due, and no slot free */
 
 	NewsReport	news;
-	VisitCounters counters;
 
 	int			nslots;
 	WorkerSlot	slots[FLEXIBLE_ARRAY_MEMBER];
@@ -263,7 +262,6 @@ publish_news(void)
 	int			i;
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	shared->counters.news++;
 
 	for (i = 0; i < shared->nslots; i++)
 	{
@@ -293,7 +291,6 @@ publish_news(void)
 	else
 	{
 		news->everywhere = true;
-		shared->counters.news_overflows++;
 	}
 	wake_launcher();
 	LWLockRelease(shared->lock);
@@ -547,9 +544,6 @@ cac_collect(SlotReport *slots, NewsReport *news)
 		if (slot->state == SLOT_EXITED)
 		{
 			slot->state = SLOT_FREE;
-			shared->counters.visits++;
-			if (slot->failed)
-				shared->counters.failed_visits++;
 		}
 	}
 
@@ -747,21 +741,6 @@ cac_progress_error(const char *message)
  * Reports
  * ----------------------------------------------------------------
  */
-
-/*
- * Reads the counters.  False, and nothing is changed, where there are none.
- */
-bool
-cac_read_counters(VisitCounters *counters)
-{
-	if (shared == NULL)
-		return false;
-
-	LWLockAcquire(shared->lock, LW_SHARED);
-	*counters = shared->counters;
-	LWLockRelease(shared->lock);
-	return true;
-}
 
 /*
  * A text from shared memory may be another database's, in its encoding.  What

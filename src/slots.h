@@ -17,7 +17,7 @@
 /* Databases whose news are told apart; beyond, all are looked at. */
 #define CAC_MAX_NEWS		64
 
-/* The life of a worker slot; hints.c says who moves it on. */
+/* The life of a worker slot; slots.c says who moves it on. */
 typedef enum SlotState
 {
 	SLOT_FREE,
@@ -56,15 +56,6 @@ typedef struct NewsReport
 	Oid			dboids[CAC_MAX_NEWS];
 } NewsReport;
 
-/* Since the server started. */
-typedef struct VisitCounters
-{
-	uint64		visits;			/* workers that came and went */
-	uint64		failed_visits;	/* of these, those that did not end well */
-	uint64		news;			/* announcements */
-	uint64		news_overflows; /* of these, those that found no room */
-} VisitCounters;
-
 /* What is told of the hints, see hints.h; all in single hints. */
 typedef struct HintCounters
 {
@@ -81,7 +72,6 @@ extern bool cac_shared_memory_ready(void);
 extern void cac_announce_news(void);
 extern void cac_steer(Oid dboid, TimestampTz due);
 extern void cac_report_processes(ReturnSetInfo *rsinfo, const HintCounters *hints);
-extern bool cac_read_counters(VisitCounters *counters);
 
 /* any code that may be run by a worker */
 extern void cac_progress_begin(const char *source, const char *sweep, int64 total);

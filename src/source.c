@@ -522,7 +522,7 @@ load_triggers(Source *source, SourceTable table)
 	{
 		Trigger    *trigger = &rel->trigdesc->triggers[i];
 
-		if (strcmp(trigger->tgname, HINT_TRIGGER) == 0)
+		if (table == TABLE_MESSAGES && strcmp(trigger->tgname, HINT_TRIGGER) == 0)
 			source->hinted = trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
 				trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
 		else if (!trigger->tgisinternal)

@@ -493,7 +493,8 @@ mark_free_statement(const Source *source)
 /*
  * Likewise no more than $4 of them, from the last contact downwards, or
  * ("resume") from contact $7 downwards.  The last column of the result is the
- * contact to resume from.
+ * contact to resume from.  A row that a trigger of the application's has set
+ * back does not count, or there would be no end.
  */
 static char *
 mark_batch_statement(const Source *source, bool resume)
@@ -510,18 +511,24 @@ mark_batch_statement(const Source *source, bool resume)
 	fragments[3] = resume ?
 		cac_expand(source, " AND @m.contact_id@ @<=@ CAST($7 AS @$4@)", fragments) : "";
 	return cac_expand(source,
-					  "WITH due AS (SELECT @m.id@ AS id, @m.contact_id@ AS contact FROM @messages@ AS m WHERE @$1@@$4@"
-					  " ORDER BY @m.contact_id@ DESC LIMIT $4 FOR NO KEY UPDATE OF m SKIP LOCKED),"
+					  "WITH due AS (SELECT m.tableoid AS relation, m.ctid AS place,"
+					  "  @m.contact_id@ AS contact FROM @messages@ AS m WHERE @$1@@$4@"
+					  "  ORDER BY @m.contact_id@ DESC LIMIT $4 FOR NO KEY UPDATE OF m SKIP LOCKED),"
 					  " marked AS (UPDATE @messages@ AS m SET @$2@ FROM due"
-					  " WHERE @m.campaign_id@ @=@ $1 AND @m.id@ @=@ due.id RETURNING @$3@)"
-					  " SELECT marked.*, (SELECT due.contact::pg_catalog.text FROM due"
-					  " WHERE due.contact IS NOT NULL ORDER BY due.contact LIMIT 1) FROM marked", fragments);
+					  "  WHERE m.ctid @=@ due.place AND m.tableoid @=@ due.relation"
+					  "  AND @m.campaign_id@ @=@ $1"
+					  "  RETURNING @$3@, @m.status:no_interaction@ AS done)"
+					  " SELECT marked.id, marked.name, marked.number,"
+					  "  (SELECT due.contact::pg_catalog.text FROM due"
+					  "   WHERE due.contact IS NOT NULL ORDER BY due.contact LIMIT 1)"
+					  " FROM marked WHERE marked.done", fragments);
 }
 
 /*
  * Fail the pending messages of one campaign, no more than $4 of them: $1 its
  * key, $2 the error message, $3 as_of.  Rows that somebody else holds are
- * waited for.
+ * waited for; one that a trigger of the application's has set back does not
+ * count.
  */
 static char *
 fail_statement(const Source *source)
@@ -541,9 +548,10 @@ fail_statement(const Source *source)
 					  " FROM @messages@ AS m WHERE @m.campaign_id@ @=@ $1"
 					  " AND @m.status:pending@ AND @m.message_type:message_1,message_2@"
 					  " LIMIT $4 FOR NO KEY UPDATE OF m)"
-					  " UPDATE @messages@ AS m SET @$1@ FROM pending"
-					  " WHERE m.ctid @=@ pending.place AND m.tableoid @=@ pending.relation"
-					  " AND @m.campaign_id@ @=@ $1", fragments);
+					  " , changed AS (UPDATE @messages@ AS m SET @$1@ FROM pending"
+					  "  WHERE m.ctid @=@ pending.place AND m.tableoid @=@ pending.relation"
+					  "  AND @m.campaign_id@ @=@ $1 RETURNING @m.status:failed@ AS done)"
+					  " SELECT pg_catalog.count(*) FROM changed WHERE done", fragments);
 }
 
 /*

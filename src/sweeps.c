@@ -115,6 +115,9 @@ begin_sweep(Sweep *sweep, const SweepRequest *request, SweepResult *result)
 	sweep->context = AllocSetContextCreate(CurrentMemoryContext,
 										   "campaign_autoclose sweep",
 										   ALLOCSET_DEFAULT_SIZES);
+	sweep->candidate_context = AllocSetContextCreate(sweep->context,
+													 "campaign_autoclose candidate",
+													 ALLOCSET_DEFAULT_SIZES);
 }
 
 /* ----------------------------------------------------------------
@@ -142,6 +145,7 @@ serve_hint(Sweep *sweep, const HintKey *hint, int flags)
 	sweep->count = (flags & HINT_CHANGED) != 0 && now >= not_before &&
 		cac_counting_credit(now, 0) > 0;
 	sweep->only_statistics = flags == HINT_CHANGED;
+	sweep->by_hint = true;
 	cac_note_change(source, key);
 	if (sweep->only_statistics && !sweep->count)
 	{

@@ -603,6 +603,19 @@ find_trigger(Oid relid)
 }
 
 /*
+ * cac_ensure_message_trigger
+ *		Put the trigger on a source's messages if it is not there any more:
+ *		somebody may have had to drop it, to alter the type of the status.
+ */
+void
+cac_ensure_message_trigger(const Source *source)
+{
+	if (source->table[TABLE_MESSAGES] != NULL &&
+		find_trigger(source->relid[TABLE_MESSAGES]) == NULL)
+		cac_create_message_trigger(source);
+}
+
+/*
  * cac_drop_message_trigger
  *		Take the trigger off a source's messages, if it is there, and drop what
  *		it has hinted at.

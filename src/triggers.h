@@ -7,6 +7,7 @@
 
 #include "source.h"
 
+extern void cac_ensure_message_trigger(const Source *source);
 extern void cac_create_message_trigger(const Source *source);
 extern void cac_drop_message_trigger(const Source *source);
 

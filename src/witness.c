@@ -263,7 +263,7 @@ cac_note_due(const Source *source, Datum key, const DueCount *count,
 	 * from now on */
 	tracked.next_expiry = count->due == 0 ? Min(count->next, as_of) : 0;
 	tracked.expiry_noted_at = as_of;
-	if (count->candidate != NULL)
+	if (count->candidate != NULL && tracked.witness[0] == '\0')
 		remember_message(tracked.witness, count->candidate);
 	cac_hint_track(&hint, &tracked);
 }

@@ -295,6 +295,8 @@ run_reported_cycle(MemoryContext context, bool *installed)
 	MemoryContextSwitchTo(TopMemoryContext);
 	MemoryContextReset(context);
 	cac_progress_end();
+	/* a trigger of the application's may have left some */
+	LockReleaseAll(USER_LOCKMETHOD, true);
 
 	/* What was cut short is due still. */
 	if (stop_reason != STOP_NOT)
