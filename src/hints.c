@@ -86,6 +86,7 @@ typedef struct SharedHints
 	int64		waiting;		/* single hints */
 	int64		credit;			/* see cac_counting_credit() */
 	TimestampTz credit_at;
+	pg_atomic_uint64 complete_since;	/* no hint was lost since; a TimestampTz */
 	pg_atomic_uint64 dropped;
 	pg_atomic_uint64 served;
 
@@ -160,6 +161,7 @@ initialise_hints(void)
 	memset(shared, 0, hints_size());
 	shared->lock = &GetNamedLWLockTranche(SHARED_NAME)->lock;
 	shared->size = cac_tracked_campaigns;
+	pg_atomic_init_u64(&shared->complete_since, (uint64) GetCurrentTimestamp());
 	shared->mask = bucket_count() - 1;
 	dlist_init(&shared->idle);
 	pg_atomic_init_u64(&shared->dropped, 0);
@@ -334,7 +336,7 @@ put_hints(const HintKey *key, const TimestampTz due[NUM_FLAGS])
 		for (i = 0; i < NUM_FLAGS; i++)
 		{
 			if (due[i] != DT_NOEND)
-				pg_atomic_fetch_add_u64(&shared->dropped, 1);
+				cac_hints_lost(1);
 		}
 		return DT_NOEND;
 	}
@@ -462,8 +464,10 @@ cac_hints_publish(const HintNote *notes, int count, TimestampTz committed_at)
 void
 cac_hints_lost(int64 count)
 {
-	if (shared != NULL && count > 0)
-		pg_atomic_fetch_add_u64(&shared->dropped, count);
+	if (shared == NULL || count <= 0)
+		return;
+	pg_atomic_fetch_add_u64(&shared->dropped, count);
+	pg_atomic_write_u64(&shared->complete_since, (uint64) GetCurrentTimestamp());
 }
 
 /*
@@ -707,6 +711,18 @@ cac_hint_forget(const HintKey *key)
 	if (entry != NULL)
 		drop_memory(entry);
 	LWLockRelease(shared->lock);
+}
+
+/*
+ * Since when no hint was lost: the start or restart of the server, or the last
+ * one that found no room.
+ */
+TimestampTz
+cac_hints_complete_since(void)
+{
+	if (shared == NULL)
+		return DT_NOEND;
+	return (TimestampTz) pg_atomic_read_u64(&shared->complete_since);
 }
 
 /*

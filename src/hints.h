@@ -76,6 +76,7 @@ extern void cac_hints_clock_stepped(TimestampTz now);
 extern bool cac_hint_recall(const HintKey *key, TrackedCampaign *campaign);
 extern bool cac_hint_track(const HintKey *key, const TrackedCampaign *campaign);
 extern void cac_hint_forget(const HintKey *key);
+extern TimestampTz cac_hints_complete_since(void);
 extern int64 cac_counting_credit(TimestampTz now, int64 spent);
 extern void cac_hints_prune(Oid dboid, Oid campaigns,
 							bool (*keep) (const HintKey *key, void *arg), void *arg);

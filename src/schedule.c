@@ -229,13 +229,13 @@ forget_old(void *arg)
 }
 
 /*
- * Hints may be lost; once an hour, and whenever somebody asks, a sweep looks at
- * what they should have told.
+ * A sweep looks itself at what hints should have told, once an hour, where some
+ * were lost since it last ran, and whenever somebody asks.
  */
 static bool
 thorough(const LastRun *last, TimestampTz now, bool force)
 {
-	return force || last->started_at == DT_NOBEGIN ||
+	return force || last->started_at < cac_hints_complete_since() ||
 		last->started_at / USECS_PER_HOUR != now / USECS_PER_HOUR;
 }
 
