@@ -2,8 +2,9 @@
  * rules.c
  *		Tally + policy + moment -> verdict.
  *
- * This is DESIGN's "Rules" and nothing else: no SPI, no shared memory, no
- * clock.  A verdict is asked for twice where messages have to be marked:
+ * These are the rules of doc/reference.md and nothing else: no SPI, no shared
+ * memory, no clock.  A verdict is asked for twice where messages have to be
+ * marked:
  *
  *	PHASE_PLAN		says how many messages to mark and to fail, and what that
  *					will make of the campaign.  A dry run stops here.

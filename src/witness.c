@@ -39,7 +39,7 @@
  * they have changed; and where something does, in case a hint was lost. */
 #define COUNT_UNHINTED_EVERY (5 * USECS_PER_MINUTE)
 #define COUNT_HINTED_EVERY	USECS_PER_HOUR
-#define COUNT_SHARE			10	/* counting takes a tenth of the time */
+#define COUNT_SHARE			50	/* counting a campaign takes a fiftieth of the time */
 
 /*
  * The name of a campaign in shared memory.
