@@ -225,7 +225,8 @@ cac_commit_now(Sweep *sweep)
 {
 	if (sweep->host != NULL)
 	{
-		/* no pass but the last is worth waiting for the disk */
+		/* a pass that is not the last, or statistics that will be counted again,
+		 * are not worth waiting for the disk */
 		if (sweep->repeatable && sweep->uncommitted > 0)
 			(void) set_config_option("synchronous_commit", "off",
 									 PGC_USERSET, PGC_S_SESSION,
@@ -364,7 +365,8 @@ process(Sweep *sweep, Datum key)
 			return true;
 		}
 		add_outcome(sweep);
-		sweep->repeatable &= sweep->outcome.next_pass || !sweep->outcome.updated;
+		sweep->repeatable &= sweep->outcome.next_pass ||
+			!sweep->outcome.updated || sweep->only_statistics;
 		if (sweep->outcome.more)
 		{
 			sweep->marking = true;

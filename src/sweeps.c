@@ -204,8 +204,12 @@ serve_hints(const SweepRequest *request, int64 *served)
 		}
 		else
 			cac_hint_put(&hints[i], flags[i], GetCurrentTimestamp());
-		cac_commit_now(&sweep);
+		if (flags[i] & HINT_CHECK)
+			cac_commit_now(&sweep);
+		else
+			cac_commit_if_due(&sweep);
 	}
+	cac_commit_now(&sweep);
 	MemoryContextDelete(sweep.context);
 	return go_on;
 }
