@@ -135,6 +135,7 @@ judge_candidate(void *arg)
 	request.count = request.by_witness &&
 		(sweep->count || (sweep->kind == SWEEP_SENDING &&
 						  cac_count_overdue(source, sweep->key, sweep->as_of)));
+	request.count_only = sweep->only_statistics;
 	request.resume = sweep->marking ? sweep->resume : NULL;
 	request.in_passes = sweep->in_passes;
 	request.pass = sweep->pass;
@@ -366,7 +367,9 @@ process(Sweep *sweep, Datum key)
 		}
 		add_outcome(sweep);
 		sweep->repeatable &= sweep->outcome.next_pass ||
-			!sweep->outcome.updated || sweep->only_statistics;
+			!sweep->outcome.updated ||
+			(sweep->only_statistics && !sweep->outcome.closed &&
+			 sweep->outcome.previous_status == sweep->outcome.status);
 		if (sweep->outcome.more)
 		{
 			sweep->marking = true;

@@ -576,9 +576,14 @@ look(Judgement *j)
 		plan_marking(j);
 		return j->verdict.mark > 0;
 	}
-	if (j->request->count && j->facts.status == CAMPAIGN_OPEN &&
-		cac_kept_open(j->source, j->key, SWEEP_SENDING, &j->facts, j->request->as_of))
-		return look_at_statistics(j);
+	if (j->request->count && j->facts.status == CAMPAIGN_OPEN)
+	{
+		if (cac_kept_open(j->source, j->key, SWEEP_SENDING, &j->facts,
+						  j->request->as_of))
+			return look_at_statistics(j);
+		if (j->request->count_only)
+			return false;
+	}
 	count_and_decide(j, PHASE_PLAN);
 	outcome->messages_checked = j->tally.aged + j->verdict.fail;
 	if (!j->request->dry_run && worth_acting(j))

@@ -31,7 +31,8 @@ typedef struct JudgeRequest
 	bool		as_owner;		/* of the source's tables, not as the caller */
 	CampaignLock lock;			/* how to lock the campaign: skip or wait */
 	bool		by_witness;		/* do not tally what a message keeps open */
-	bool		count;			/* but do count it for its statistics */
+	bool		count;			/* but do count it for its statistics ... */
+	bool		count_only;		/* ... and do not close it, it is too early */
 	int64		batch_size;		/* mark no more than that at once; 0: all */
 	const char *resume;			/* a batch was marked: go on from here, or from ""
 								 * anywhere */
