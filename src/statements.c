@@ -225,11 +225,13 @@ witness_statement(const Source *source, bool next)
 /*
  * Is the sweep's rule for a campaign c "contacts"?
  */
-static char *
+static const char *
 awaits_of_campaign(const Source *source)
 {
 	bool		awaits = source->policy.completion_rule == COMPLETION_CONTACTS;
 
+	if (cac_source_column(source, TABLE_CAMPAIGNS, "completion_rule")->name == NULL)
+		return awaits ? "true" : "false";
 	return cac_expand(source,
 					  awaits ? "@c.completion_rule@::pg_catalog.text IS DISTINCT FROM 'messages'" :
 					  "@c.completion_rule@::pg_catalog.text IS NOT DISTINCT FROM 'contacts'",
@@ -248,10 +250,13 @@ verify_statement(const Source *source)
 
 	fragments[0] = witness_condition(source, awaits_of_campaign(source));
 	fragments[1] = format_type_extended(id->type, -1, FORMAT_TYPE_FORCE_QUALIFY);
+	/* a campaign's own rule, where it can have one */
+	fragments[2] = cac_source_column(source, TABLE_CAMPAIGNS, "completion_rule")->name == NULL ?
+		"" : cac_expand(source, " JOIN @campaigns@ AS c ON @c.id@ @=@ w.campaign", NULL);
 	return cac_expand(source,
 					  "SELECT w.n FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
 					  " WITH ORDINALITY AS w(campaign, witness, n)"
-					  " JOIN @campaigns@ AS c ON @c.id@ @=@ w.campaign"
+					  "@$3@"
 					  " JOIN @messages@ AS m ON @m.campaign_id@ @=@ w.campaign"
 					  "  AND @m.id@ @=@ CAST(w.witness AS @$2@)"
 					  " WHERE @$1@", fragments);
