@@ -5,7 +5,7 @@
  * In shared memory (hints.c) a few facts are remembered of each open campaign:
  *
  * - its witness: a message that keeps it open.  As long as it does, one index
- *	 lookup is the whole check, whatever the campaign's size; 10,000 campaigns'
+ *	 lookup is the whole check, whatever the campaign's size; 5,000 campaigns'
  *	 witnesses are looked up in one statement.  Only when it no longer does is
  *	 the next one looked for, and only when there is none the campaign counted.
  * - the latest message known sent: while that is recent, it is not stalled.
