@@ -53,8 +53,8 @@ BEGIN
 END
 $$;
 
--- A primary-key lookup through SPI for one message of each campaign.
-CREATE PROCEDURE bench.time_lookups(campaigns bigint, contacts bigint, rounds integer)
+-- A primary-key lookup through SPI for one message of each campaign of a source.
+CREATE PROCEDURE bench.time_lookups(schema name, campaigns bigint, contacts bigint, rounds integer)
 LANGUAGE plpgsql AS $$
 DECLARE
 	ids CONSTANT uuid[] := ARRAY(SELECT bench.id('message', (c - 1) * contacts + 1) FROM generate_series(1, campaigns) AS c ORDER BY bench.id('campaign', c));
@@ -62,13 +62,14 @@ DECLARE
 	found_status text;
 	started timestamptz;
 BEGIN
+	PERFORM set_config('search_path', format('%I, public', schema), true);
 	FOR round IN 0 .. rounds LOOP
 		started := clock_timestamp();
 		FOREACH key IN ARRAY ids LOOP
 			SELECT m.status INTO STRICT found_status FROM messages AS m WHERE m.id = key;
 		END LOOP;
 		CONTINUE WHEN round < 1;
-		INSERT INTO bench.sample VALUES ('lookups', round, extract(epoch FROM clock_timestamp() - started));
+		INSERT INTO bench.sample VALUES ('lookups ' || schema, round, extract(epoch FROM clock_timestamp() - started));
 	END LOOP;
 END
 $$;

@@ -89,6 +89,7 @@ typedef struct SharedHints
 	pg_atomic_uint64 complete_since;	/* no hint was lost since; a TimestampTz */
 	pg_atomic_uint64 dropped;
 	pg_atomic_uint64 served;
+	pg_atomic_uint64 drops;		/* calls of cac_hints_drop() */
 
 	PendingHints *pending;		/* [size] */
 	HintEntry **buckets;		/* [mask + 1] */
@@ -96,6 +97,19 @@ typedef struct SharedHints
 } SharedHints;
 
 static SharedHints *shared = NULL;
+
+/* What this process lately put, or found waiting, by the campaign's hash. */
+typedef struct KnownHints
+{
+	HintKey		key;
+	TimestampTz due[NUM_FLAGS]; /* 0: not known to wait */
+} KnownHints;
+
+#define KNOWN_HINTS		256
+#define KNOWN_MARGIN	USECS_PER_SEC
+
+static KnownHints known_hints[KNOWN_HINTS];
+static uint64 known_since_drops = 0;
 
 static shmem_request_hook_type previous_shmem_request_hook = NULL;
 static shmem_startup_hook_type previous_shmem_startup_hook = NULL;
@@ -166,6 +180,7 @@ initialise_hints(void)
 	dlist_init(&shared->idle);
 	pg_atomic_init_u64(&shared->dropped, 0);
 	pg_atomic_init_u64(&shared->served, 0);
+	pg_atomic_init_u64(&shared->drops, 0);
 
 	shared->pending = (PendingHints *) place;
 	place += MAXALIGN(shared->size * sizeof(PendingHints));
@@ -390,8 +405,7 @@ cac_hint_put(const HintKey *key, int flags, TimestampTz due)
 }
 
 /*
- * When the hints of a note fall due.  A change of the statistics that waits
- * already needs no second hint.
+ * When the hints of a note fall due.
  */
 static void
 note_dues(const HintNote *note, TimestampTz committed_at, TimestampTz due[NUM_FLAGS])
@@ -400,9 +414,36 @@ note_dues(const HintNote *note, TimestampTz committed_at, TimestampTz due[NUM_FL
 	due[1] = (note->flags & HINT_CHANGED) ? committed_at + HINT_CHANGED_DELAY : DT_NOEND;
 }
 
+static KnownHints *
+known_of(const HintKey *key)
+{
+	return &known_hints[hash_bytes((const unsigned char *) key, sizeof(HintKey)) % KNOWN_HINTS];
+}
+
 /*
- * Would the note change nothing?  So it is with most, where messages change all
- * the time; and a shared lock is enough to know.
+ * Would the note change nothing, for all that this process knows?  So it is
+ * with most, where messages change all the time, and they need not touch what
+ * all processes share.  A hint waits until it is due; the margin is for others
+ * who may have made it due sooner, their commit having been a little earlier.
+ */
+static bool
+known_to_wait(const HintNote *note, TimestampTz now)
+{
+	const KnownHints *known = known_of(&note->key);
+	int			i;
+
+	if (memcmp(&known->key, &note->key, sizeof(HintKey)) != 0)
+		return false;
+	for (i = 0; i < NUM_FLAGS; i++)
+	{
+		if ((note->flags & FLAG(i)) && known->due[i] - KNOWN_MARGIN <= now)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Does the same wait already, or sooner?  The caller holds the lock.
  */
 static bool
 note_waits_already(const HintNote *note, TimestampTz committed_at)
@@ -423,6 +464,26 @@ note_waits_already(const HintNote *note, TimestampTz committed_at)
 }
 
 /*
+ * Keeps in mind what waits of a campaign.  The caller holds the lock.
+ */
+static void
+know_hints(const HintKey *key)
+{
+	HintEntry  *entry = find_entry(key);
+	KnownHints *known = known_of(key);
+	int			i;
+
+	known->key = *key;
+	for (i = 0; i < NUM_FLAGS; i++)
+	{
+		TimestampTz due = entry && entry->pending >= 0 ?
+			shared->pending[entry->pending].due[i] : DT_NOEND;
+
+		known->due[i] = due == DT_NOEND ? 0 : due;
+	}
+}
+
+/*
  * Turns the notes of a transaction in this database into hints.  Called after
  * the commit record is written: nothing here may raise.
  */
@@ -430,14 +491,25 @@ void
 cac_hints_publish(const HintNote *notes, int count, TimestampTz committed_at)
 {
 	TimestampTz earliest = DT_NOEND;
+	TimestampTz now = GetCurrentTimestamp();
+	uint64		drops;
 	int			i;
 
 	if (shared == NULL)
 		return;
 
-	LWLockAcquire(shared->lock, LW_SHARED);
-	for (i = 0; i < count && note_waits_already(&notes[i], committed_at); i++)
+	drops = pg_atomic_read_u64(&shared->drops);
+	if (drops != known_since_drops)
+		memset(known_hints, 0, sizeof(known_hints));
+	known_since_drops = drops;
+	for (i = 0; i < count && known_to_wait(&notes[i], now); i++)
 		;
+	if (i == count)
+		return;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	for (; i < count && note_waits_already(&notes[i], committed_at); i++)
+		know_hints(&notes[i].key);
 	LWLockRelease(shared->lock);
 	if (i == count)
 		return;
@@ -451,6 +523,7 @@ cac_hints_publish(const HintNote *notes, int count, TimestampTz committed_at)
 		note_dues(&notes[i], committed_at, due);
 		put = put_hints(&notes[i].key, due);
 		earliest = Min(earliest, put);
+		know_hints(&notes[i].key);
 	}
 	LWLockRelease(shared->lock);
 
@@ -727,7 +800,7 @@ cac_hints_complete_since(void)
 
 /*
  * How long counting the statistics of open campaigns may still take, in
- * microseconds, "spent" of them being spent now.  A tenth of the time is earned,
+ * microseconds, "spent" of them being spent now.  A share of the time is earned,
  * whichever worker it passes in, and some of it can be saved up.
  */
 int64
@@ -806,6 +879,7 @@ cac_hints_drop(bool (*unwanted) (const HintKey *key, void *arg), void *arg)
 		return;
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	pg_atomic_fetch_add_u64(&shared->drops, 1);
 	for (i = 0; i < shared->size; i++)
 	{
 		HintEntry  *entry = &shared->entries[i];

@@ -26,7 +26,7 @@ typedef struct HintKey
 #define HINT_CHANGED	0x02	/* its statistics have changed */
 
 /* Statistics are recounted so long after a change (microseconds). */
-#define HINT_CHANGED_DELAY	(5 * USECS_PER_SEC)
+#define HINT_CHANGED_DELAY	(8 * USECS_PER_SEC)
 
 #define CAC_WITNESS_LEN	64
 
