@@ -221,16 +221,25 @@ cac_timeout_message(const Source *source, const CampaignPolicy *policy)
 }
 
 /*
- * Note why nothing can be done with a source; the first reason stays.
+ * Note why nothing can be done with a source.  The first reason is the one that
+ * is raised; the others come with it where all that is wrong is asked for.
  */
 void
-cac_source_set_fault(Source *source, int code, char *fault, const char *hint)
+cac_source_set_fault(Source *source, const char *check, int code,
+					 char *message, const char *hint)
 {
+	SourceFault *fault = palloc(sizeof(SourceFault));
+
+	fault->check = check;
+	fault->code = code;
+	fault->message = message;
+	fault->hint = pstrdup(hint);
+	source->faults = lappend(source->faults, fault);
 	if (source->fault_code == 0)
 	{
 		source->fault_code = code;
-		source->fault = fault;
-		source->fault_hint = pstrdup(hint);
+		source->fault = fault->message;
+		source->fault_hint = fault->hint;
 	}
 }
 
@@ -250,7 +259,7 @@ load_tables(Source *source)
 		name = get_rel_name(relid);
 		if (name == NULL)
 		{
-			cac_source_set_fault(source, ERRCODE_UNDEFINED_TABLE,
+			cac_source_set_fault(source, "tables", ERRCODE_UNDEFINED_TABLE,
 					  psprintf("table %s of source \"%s\" does not exist any more",
 							   source->attached_name[i], source->name),
 					  "Restore the table and attach it anew, or forget the source with campaign_detach().");
@@ -283,6 +292,16 @@ row_interval(int col)
 	return isnull ? -1 : cac_interval_usec(DatumGetIntervalP(value));
 }
 
+/* Likewise, of type jsonb, palloc'd */
+static Jsonb *
+row_jsonb(int col)
+{
+	bool		isnull;
+
+	return DatumGetJsonbPCopy(SPI_getbinval(SPI_tuptable->vals[0],
+											SPI_tuptable->tupdesc, col, &isnull));
+}
+
 /*
  * Read the row of campaign_source; false if there is none.  Strings are
  * allocated in the source's context, which is current.
@@ -296,7 +315,8 @@ load_row(Source *source)
 		" s.interaction_timeout, s.campaign_timeout, s.stall_after, s.settle_for, s.history_keep, s.check_delay,"
 		" s.expired_every, s.timeout_every, s.sending_every, s.interrupted_every,"
 		" s.interaction_message, s.timeout_message, s.time_zone, s.search_path, s.on_event,"
-		" s.batch_size, s.log_messages, s.mode, s.completion_rule, a.source IS NOT NULL"
+		" s.batch_size, s.log_messages, s.mode, s.completion_rule, a.source IS NOT NULL,"
+		" s.columns, s.labels"
 		" FROM @.campaign_source AS s"
 		" LEFT JOIN @.campaign_armed AS a ON a.source = s.source AND a.database = $2"
 		" WHERE s.source = $1");
@@ -341,6 +361,8 @@ load_row(Source *source)
 	source->policy.completion_rule = strcmp(cac_row_text(0, col++), "messages") == 0 ?
 		COMPLETION_MESSAGES : COMPLETION_CONTACTS;
 	source->armed = strcmp(cac_row_text(0, col++), "t") == 0;
+	source->columns = row_jsonb(col++);
+	source->labels = row_jsonb(col++);
 	return true;
 }
 

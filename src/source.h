@@ -7,6 +7,7 @@
 
 #include "executor/spi.h"
 #include "nodes/pg_list.h"
+#include "utils/jsonb.h"
 
 #include "catalog.h"
 #include "rules.h"
@@ -37,16 +38,38 @@ typedef enum ColumnKind
 	COLUMN_COUNT				/* smallint, integer or bigint */
 } ColumnKind;
 
+/*
+ * Must a table have a standard column?  What a rule needs is expected, so that
+ * a column renamed by mistake is an error and not another verdict; a source that
+ * was attached without one says so in its row.  The others are used if they
+ * are there.
+ */
+typedef enum ColumnNeed
+{
+	COLUMN_OPTIONAL,
+	COLUMN_EXPECTED,
+	COLUMN_REQUIRED
+} ColumnNeed;
+
 /* A standard column, as one table of a source has it. */
 typedef struct SourceColumn
 {
 	SourceTable table;
 	const char *standard_name;
 	ColumnKind	kind;
-	bool		required;
+	ColumnNeed	need;
 	char	   *name;			/* NULL: the table has no such column */
 	Oid			type;
 } SourceColumn;
+
+/* Something that is wrong with a source, so that nothing can be done with it. */
+typedef struct SourceFault
+{
+	const char *check;			/* what was checked, a word */
+	int			code;			/* SQLSTATE */
+	char	   *message;
+	char	   *hint;
+} SourceFault;
 
 /*
  * The application's words for one standard word, found by its group
@@ -110,6 +133,7 @@ typedef struct Source
 	int			fault_code;		/* SQLSTATE */
 	char	   *fault;
 	char	   *fault_hint;
+	List	   *faults;			/* of SourceFault: all of it, the above first */
 
 	/* private to source.c and statements.c */
 	MemoryContext context;
@@ -119,6 +143,8 @@ typedef struct Source
 	bool		plain;
 	bool		renamed;		/* some table is not called as when attached */
 	char	   *attached_name[NUM_SOURCE_TABLES];
+	Jsonb	   *columns;		/* as in campaign_source */
+	Jsonb	   *labels;
 	SPIPlanPtr	plan[MAX_STATEMENTS];
 } Source;
 
@@ -136,14 +162,16 @@ extern bool cac_source_plain(const Source *source);
 extern void cac_source_check(const Source *source);
 extern bool cac_source_has_rights(const Source *source, bool writing);
 extern void cac_source_check_rights(const Source *source, bool writing);
-extern void cac_source_set_fault(Source *source, int code, char *fault,
-								 const char *hint);
+extern void cac_source_set_fault(Source *source, const char *check, int code,
+								 char *message, const char *hint);
 extern void cac_source_enter(const Source *source, bool as_owner,
 							 SavedIdentity *saved);
 
 /* mapping.c */
 extern void cac_load_columns(Source *source);
 extern void cac_load_labels(Source *source);
+extern char *cac_absent_columns(const Oid relid[NUM_SOURCE_TABLES],
+								const Jsonb *columns, SourceTable table);
 extern const SourceColumn *cac_source_column(const Source *source,
 											 SourceTable table,
 											 const char *standard_name);
