@@ -9,8 +9,6 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -22,6 +20,7 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
+#include "arguments.h"
 #include "attach.h"
 #include "hints.h"
 #include "lifecycle.h"
@@ -41,100 +40,6 @@ PG_FUNCTION_INFO_V1(campaign_run_sweeps);
 PG_FUNCTION_INFO_V1(campaign_worker_status);
 PG_FUNCTION_INFO_V1(campaign_announce);
 PG_FUNCTION_INFO_V1(campaign_source_changed);
-
-/* ----------------------------------------------------------------
- *		Arguments
- * ----------------------------------------------------------------
- */
-
-/*
- * An argument of type name as a C string, NULL where it is null.
- */
-static char *
-name_argument(FunctionCallInfo fcinfo, int n)
-{
-	if (PG_ARGISNULL(n))
-		return NULL;
-	return pstrdup(NameStr(*PG_GETARG_NAME(n)));
-}
-
-static void
-require_argument(const void *value, const char *argument, const char *hint)
-{
-	if (value == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" must not be null", argument),
-				 errhint("%s", hint)));
-}
-
-/*
- * The moment to judge by; DT_NOBEGIN where none is given.
- */
-static TimestampTz
-as_of_argument(FunctionCallInfo fcinfo, int n)
-{
-	TimestampTz as_of;
-
-	if (PG_ARGISNULL(n))
-		return DT_NOBEGIN;
-	as_of = PG_GETARG_TIMESTAMPTZ(n);
-	if (TIMESTAMP_NOT_FINITE(as_of))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-				 errmsg("argument \"as_of\" must be finite"),
-				 errhint("Pass NULL for the present moment.")));
-	return as_of;
-}
-
-/*
- * Refuse to write where nothing can be written: 25006.
- */
-static void
-require_writable(const char *function, const char *hint)
-{
-	if (RecoveryInProgress())
-		ereport(ERROR,
-				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-				 errmsg("cannot execute %s during recovery", function),
-				 hint ? errhint("%s", hint) :
-				 errhint("Call it on the primary server.")));
-	if (XactReadOnly)
-		ereport(ERROR,
-				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-				 errmsg("cannot execute %s in a read-only transaction", function),
-				 hint ? errhint("%s", hint) :
-				 errhint("Begin a transaction that may write: BEGIN READ WRITE.")));
-}
-
-/*
- * Refuse to act on a snapshot older than the lock, which closes too early:
- * 25001.
- */
-static void
-require_read_committed(const char *function)
-{
-	if (IsolationUsesXactSnapshot())
-		ereport(ERROR,
-				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("cannot execute %s in a transaction above isolation level READ COMMITTED",
-						function),
-				 errhint("Use SET TRANSACTION ISOLATION LEVEL READ COMMITTED.")));
-}
-
-static void
-require_acting(const char *function, const char *hint)
-{
-	require_writable(function, hint);
-	require_read_committed(function);
-}
-
-static void
-connect_spi(void)
-{
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-}
 
 /* ----------------------------------------------------------------
  *		Set-up
@@ -167,12 +72,12 @@ source_row(const char *name)
 Datum
 campaign_create_tables(PG_FUNCTION_ARGS)
 {
-	char	   *schema = name_argument(fcinfo, 0);
+	char	   *schema = cac_name_argument(fcinfo, 0);
 	Oid			relid[NUM_SOURCE_TABLES];
 	SavedIdentity saved;
 	Datum		row;
 
-	require_writable("campaign_create_tables()", NULL);
+	cac_require_writable("campaign_create_tables()", NULL);
 	if (schema == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_SCHEMA),
@@ -184,7 +89,7 @@ campaign_create_tables(PG_FUNCTION_ARGS)
 				 errmsg("schema \"%s\" does not exist", schema),
 				 errhint("Create it first: CREATE SCHEMA %s.",
 						 quote_identifier(schema))));
-	connect_spi();
+	cac_connect_spi();
 	cac_check_source_free(schema);
 	cac_enter(InvalidOid, 0, "pg_catalog, pg_temp", &saved);
 	cac_create_standard_tables(schema, relid);
@@ -201,15 +106,15 @@ campaign_create_tables(PG_FUNCTION_ARGS)
 Datum
 campaign_alter(PG_FUNCTION_ARGS)
 {
-	char	   *source = name_argument(fcinfo, 0);
+	char	   *source = cac_name_argument(fcinfo, 0);
 	char	   *setting = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	char	   *value = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
 	Datum		row;
 
-	require_argument(source, "source", "Pass the name of a source.");
-	require_argument(setting, "setting", "Pass the name of a setting.");
-	require_writable("campaign_alter()", NULL);
-	connect_spi();
+	cac_require_argument(source, "source", "Pass the name of a source.");
+	cac_require_argument(setting, "setting", "Pass the name of a setting.");
+	cac_require_writable("campaign_alter()", NULL);
+	cac_connect_spi();
 	cac_alter(source, setting, value);
 	row = source_row(source);
 	SPI_finish();
@@ -222,11 +127,11 @@ campaign_alter(PG_FUNCTION_ARGS)
 Datum
 campaign_detach(PG_FUNCTION_ARGS)
 {
-	char	   *source = name_argument(fcinfo, 0);
+	char	   *source = cac_name_argument(fcinfo, 0);
 
-	require_argument(source, "source", "Pass the name of a source.");
-	require_writable("campaign_detach()", NULL);
-	connect_spi();
+	cac_require_argument(source, "source", "Pass the name of a source.");
+	cac_require_writable("campaign_detach()", NULL);
+	cac_connect_spi();
 	cac_detach(source);
 	SPI_finish();
 	PG_RETURN_VOID();
@@ -236,51 +141,6 @@ campaign_detach(PG_FUNCTION_ARGS)
  *		One campaign
  * ----------------------------------------------------------------
  */
-
-/*
- * Adds the remedy to what a key's input function raises.
- */
-static void
-hint_at_key_type(void *arg)
-{
-	const Source *source = arg;
-
-	errhint("Campaigns of source \"%s\" have keys of type %s.",
-			source->name, format_type_be(cac_key_type(source)));
-}
-
-/*
- * The first argument, a uuid, a bigint or a text, as a key of this source.
- */
-static Datum
-key_argument(FunctionCallInfo fcinfo, const Source *source)
-{
-	Oid			key_type = cac_key_type(source);
-	Oid		   *types;
-	int			ntypes;
-	Datum		key = PG_GETARG_DATUM(0);
-	ErrorContextCallback callback;
-
-	(void) get_func_signature(fcinfo->flinfo->fn_oid, &types, &ntypes);
-	if (types[0] == key_type)
-		return key;
-
-	callback.callback = hint_at_key_type;
-	callback.arg = unconstify(Source *, source);
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
-	if (types[0] == TEXTOID)
-		key = cac_key_from_text(source, TextDatumGetCString(key));
-	else if (types[0] == INT8OID && key_type == INT4OID)
-		key = DirectFunctionCall1(int84, key);
-	else
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("a campaign of source \"%s\" is not known by a %s",
-						source->name, format_type_be(types[0]))));
-	error_context_stack = callback.previous;
-	return key;
-}
 
 static Datum
 text_or_null(const char *text)
@@ -340,17 +200,16 @@ Datum
 campaign_update_status(PG_FUNCTION_ARGS)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	char	   *name = name_argument(fcinfo, 1);
-	TimestampTz as_of = as_of_argument(fcinfo, 2);
+	char	   *name = cac_name_argument(fcinfo, 1);
+	TimestampTz as_of = cac_as_of_argument(fcinfo, 2);
 	JudgeRequest request = {.sweep = SWEEP_NONE, .lock = LOCK_WAIT};
 	JudgeOutcome outcome;
 	Source	   *source;
 	Datum		result;
 
-	if (PG_ARGISNULL(0))
-		require_argument(NULL, "campaign", "Pass the key of a campaign.");
-	require_acting("campaign_update_status()", NULL);
-	connect_spi();
+	cac_require_campaign(fcinfo);
+	cac_require_acting("campaign_update_status()", NULL);
+	cac_connect_spi();
 	source = cac_source_open(cac_source_choose(name));
 	cac_source_check(source);
 	request.as_of = as_of == DT_NOBEGIN ? GetCurrentTimestamp() : as_of;
@@ -362,14 +221,9 @@ campaign_update_status(PG_FUNCTION_ARGS)
 						source->name),
 				 errhint("Activate it with campaign_alter('%s', 'mode', 'active').",
 						 source->name)));
-	cac_judge_campaign(source, key_argument(fcinfo, source), &request, &outcome);
+	cac_judge_campaign(source, cac_key_argument(fcinfo, source), &request, &outcome);
 	if (!outcome.found)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("campaign %s of source \"%s\" does not exist",
-						outcome.campaign_id, source->name),
-				 errhint("Campaigns of source \"%s\" are the rows of %s.",
-						 source->name, source->table[TABLE_CAMPAIGNS])));
+		cac_raise_no_campaign(source, outcome.campaign_id);
 	MemoryContextSwitchTo(caller);
 	result = form_campaign_result(fcinfo, source, &outcome);
 	SPI_finish();
@@ -411,15 +265,15 @@ static Datum
 sweep(FunctionCallInfo fcinfo, SweepKind kind, const char *function)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	char	   *source = name_argument(fcinfo, 0);
-	TimestampTz as_of = as_of_argument(fcinfo, 1);
+	char	   *source = cac_name_argument(fcinfo, 0);
+	TimestampTz as_of = cac_as_of_argument(fcinfo, 1);
 	bool		dry_run = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
 	SweepResult result;
 	Datum		row;
 
 	if (!dry_run)
-		require_acting(function, "With dry_run => true it only tells what it would do.");
-	connect_spi();
+		cac_require_acting(function, "With dry_run => true it only tells what it would do.");
+	cac_connect_spi();
 	cac_sweep(kind, source, as_of, dry_run, &result);
 	MemoryContextSwitchTo(caller);
 	row = form_sweep_result(fcinfo, kind, &result);
@@ -465,10 +319,10 @@ Datum
 campaign_run_sweeps(PG_FUNCTION_ARGS)
 {
 	static const SweepHost host = {.go_on = always_go_on, .called = true};
-	char	   *source = name_argument(fcinfo, 0);
+	char	   *source = cac_name_argument(fcinfo, 0);
 	bool		force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 
-	require_acting("campaign_run_sweeps()", NULL);
+	cac_require_acting("campaign_run_sweeps()", NULL);
 	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
 		castNode(CallContext, fcinfo->context)->atomic)
 		ereport(ERROR,
