@@ -1,6 +1,9 @@
 -- The README's first session, statement by statement.
 -- Its times are relative to now(): a worker, where there is one, looks at the
 -- same campaign by the clock, and must find nothing to do.
+-- Only in the test:
+SET IntervalStyle = 'postgres';
+-- As in the document:
 CREATE EXTENSION campaign_autoclose;
 SELECT source, mode FROM campaign_create_tables();
 
