@@ -15,7 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "arguments.h"
-#include "lifecycle.h"
+#include "queries.h"
 
 /*
  * An argument of type name as a C string, NULL where it is null.
@@ -26,6 +26,17 @@ cac_name_argument(FunctionCallInfo fcinfo, int n)
 	if (PG_ARGISNULL(n))
 		return NULL;
 	return pstrdup(NameStr(*PG_GETARG_NAME(n)));
+}
+
+/*
+ * Likewise of type text.
+ */
+char *
+cac_text_argument(FunctionCallInfo fcinfo, int n)
+{
+	if (PG_ARGISNULL(n))
+		return NULL;
+	return text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
 void

@@ -11,6 +11,7 @@
 #include "source.h"
 
 extern char *cac_name_argument(FunctionCallInfo fcinfo, int n);
+extern char *cac_text_argument(FunctionCallInfo fcinfo, int n);
 extern void cac_require_argument(const void *value, const char *argument,
 								 const char *hint);
 extern TimestampTz cac_as_of_argument(FunctionCallInfo fcinfo, int n);

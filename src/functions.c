@@ -107,8 +107,8 @@ Datum
 campaign_alter(PG_FUNCTION_ARGS)
 {
 	char	   *source = cac_name_argument(fcinfo, 0);
-	char	   *setting = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
-	char	   *value = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	char	   *setting = cac_text_argument(fcinfo, 1);
+	char	   *value = cac_text_argument(fcinfo, 2);
 	Datum		row;
 
 	cac_require_argument(source, "source", "Pass the name of a source.");

@@ -1,6 +1,9 @@
 /*
  * judgement.h
- *		A campaign while it is being judged: what lifecycle.c and record.c share.
+ *		A campaign while it is being judged: what lifecycle.c, and what orders,
+ *		records or explains, share.
+ *
+ * All of it needs SPI connected and cac_source_enter() done.
  */
 #ifndef CAC_JUDGEMENT_H
 #define CAC_JUDGEMENT_H
@@ -25,6 +28,19 @@ typedef struct Judgement
 	int64		failed;			/* pending messages that were failed */
 } Judgement;
 
+extern bool cac_learn_facts(Judgement *j, CampaignLock lock);
+extern void cac_count_and_decide(Judgement *j, VerdictPhase phase);
+extern bool cac_statistics_differ(const Judgement *j);
+extern TimestampTz cac_write_judged(const Judgement *j, const char *status,
+									bool set_completed_at,
+									TimestampTz completed_at);
+extern void cac_note_tally(const Judgement *j);
+extern void cac_report_campaign(Judgement *j, bool acted);
+
+/* lifecycle.c */
+extern void cac_act_on_campaign(Judgement *j);
+
+/* record.c */
 extern const char *cac_status_word(const Source *source, CampaignStatus status);
 extern TimestampTz cac_expiry_cutoff(const Judgement *j);
 extern char *cac_describe_tally(const Judgement *j);

@@ -19,144 +19,14 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "portability/instr_time.h"
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "judgement.h"
-#include "lifecycle.h"
-#include "memory.h"
 #include "witness.h"
 
 /* Above every 32-bit hash. */
 #define HASH_BOUND_MAX	((int64) PG_INT32_MAX + 1)
-
-/*
- * A campaign's key as text, palloc'd.
- */
-char *
-cac_key_text(const Source *source, Datum key)
-{
-	Oid			output;
-	bool		varlena;
-
-	getTypeOutputInfo(cac_key_type(source), &output, &varlena);
-	return OidOutputFunctionCall(output, key);
-}
-
-/*
- * A campaign's key from text; raises what the type's input function raises
- * (22P02, 22003).
- */
-Datum
-cac_key_from_text(const Source *source, const char *text)
-{
-	Oid			input;
-	Oid			param;
-
-	getTypeInputInfo(cac_key_type(source), &input, &param);
-	return OidInputFunctionCall(input, unconstify(char *, text), param, -1);
-}
-
-/*
- * When the campaign started, by the rules: unknown (DT_NOEND) where no column
- * tells.
- */
-static TimestampTz
-campaign_start(const CampaignRow *row, const CampaignMemory *memory)
-{
-	TimestampTz start = row->started_at != DT_NOBEGIN ?
-		row->started_at : row->created_at;
-
-	start = Max(start, row->resumed_at);
-	start = Max(start, memory->reopened_at);
-	return start == DT_NOBEGIN ? DT_NOEND : start;
-}
-
-/*
- * The source's policy, with what the campaign's own row overrides.
- */
-static CampaignPolicy
-campaign_policy(const Source *source, const CampaignRow *row)
-{
-	CampaignPolicy policy = source->policy;
-
-	if (row->interaction_timeout > 0)
-		policy.interaction_timeout = row->interaction_timeout;
-	if (row->campaign_timeout > 0)
-		policy.campaign_timeout = row->campaign_timeout;
-	if (row->completion_rule != NULL)
-	{
-		if (strcmp(row->completion_rule, "messages") == 0)
-			policy.completion_rule = COMPLETION_MESSAGES;
-		else if (strcmp(row->completion_rule, "contacts") == 0)
-			policy.completion_rule = COMPLETION_CONTACTS;
-	}
-	return policy;
-}
-
-/*
- * Read the campaign, with the given lock, and what is remembered of it.  False
- * where there is none, or it is held by somebody else and lock is LOCK_SKIP.
- */
-static bool
-learn_facts(Judgement *j, CampaignLock lock)
-{
-	CampaignFacts *facts = &j->facts;
-
-	/*
-	 * Without a lock, memory comes first: what it tells of was done before the
-	 * row is read, so a row that says otherwise has been changed since.  With
-	 * one, nobody can change either in between.
-	 */
-	if (lock == LOCK_NOT)
-		cac_recall(j->source, j->outcome->campaign_id, &j->memory);
-	if (!cac_read_campaign(j->source, j->key, lock, &j->row))
-		return false;
-	if (lock != LOCK_NOT)
-		cac_recall(j->source, j->outcome->campaign_id, &j->memory);
-
-	facts->status = j->row.status;
-	facts->start = campaign_start(&j->row, &j->memory);
-	facts->has_completed_at = j->row.completed_at != DT_NOBEGIN;
-	facts->completed_at = j->row.completed_at;
-	facts->total_recipients = j->row.total_recipients;
-	facts->policy = campaign_policy(j->source, &j->row);
-	/* what somebody has changed since is not our closing any more */
-	facts->closed_as_complete = j->memory.closed_as_complete &&
-		j->memory.closed_as != NULL && j->row.status_text != NULL &&
-		strcmp(j->memory.closed_as, j->row.status_text) == 0 &&
-		j->memory.closed_at == j->row.completed_at;
-	facts->closed_at = j->memory.closed_at;
-	facts->stalls = j->memory.stalls;
-	facts->stalled_at = j->memory.stalled_at;
-	return true;
-}
-
-static void
-count_and_decide(Judgement *j, VerdictPhase phase)
-{
-	SweepKind	sweep = j->request->sweep;
-	bool		look_for_due = phase == PHASE_PLAN &&
-		(sweep == SWEEP_EXPIRED || sweep == SWEEP_TIMEOUT);
-
-	instr_time	before;
-	instr_time	after;
-
-	memset(&j->tally, 0, sizeof(j->tally));
-	INSTR_TIME_SET_CURRENT(before);
-	cac_read_tally(j->source, j->key,
-				   look_for_due ? cac_expiry_cutoff(j) : DT_NOBEGIN,
-				   j->facts.start, &j->tally);
-	INSTR_TIME_SET_CURRENT(after);
-	INSTR_TIME_SUBTRACT(after, before);
-	j->count_usec = INSTR_TIME_GET_MICROSEC(after);
-	j->verdict = cac_judge(sweep, phase, &j->facts, &j->tally,
-						   j->request->as_of);
-}
 
 /*
  * Can the sweep have anything to do with the campaign?  Spares the tally.
@@ -179,22 +49,6 @@ worth_counting(const Judgement *j)
 	return true;				/* keep the compiler quiet */
 }
 
-/*
- * Do the campaign's statistics columns hold something else than the tally?
- */
-static bool
-statistics_differ(const Judgement *j)
-{
-	int64		statistics[NUM_STATISTICS];
-
-	cac_statistics(&j->verdict.tally, statistics);
-	for (int i = 0; i < NUM_STATISTICS; i++)
-		if (j->row.statistics[i] != STATISTIC_IS_ABSENT &&
-			j->row.statistics[i] != statistics[i])
-			return true;
-	return false;
-}
-
 static bool
 worth_acting(const Judgement *j)
 {
@@ -202,32 +56,14 @@ worth_acting(const Judgement *j)
 
 	return verdict->mark > 0 || verdict->fail > 0 ||
 		verdict->action != ACTION_NONE || verdict->fill_completed_at ||
-		(verdict->refresh_statistics && statistics_differ(j));
-}
-
-/*
- * Write the campaign as the verdict says; "status" NULL leaves it as it is.
- * Returns completed_at as the table has kept it.
- */
-static TimestampTz
-write_campaign(const Judgement *j, const char *status,
-			   bool set_completed_at, TimestampTz completed_at)
-{
-	CampaignChange change;
-
-	change.status = status;
-	change.set_completed_at = set_completed_at;
-	change.completed_at = completed_at;
-	change.as_of = j->request->as_of;
-	cac_statistics(&j->verdict.tally, change.statistics);
-	return cac_write_campaign(j->source, j->key, &change);
+		(verdict->refresh_statistics && cac_statistics_differ(j));
 }
 
 static void
 close_campaign(Judgement *j)
 {
 	const char *status = cac_status_word(j->source, j->verdict.status);
-	TimestampTz kept = write_campaign(j, status, true, j->request->as_of);
+	TimestampTz kept = cac_write_judged(j, status, true, j->request->as_of);
 
 	cac_remember_closed(j->source, j->outcome->campaign_id, status,
 						j->verdict.reason == REASON_TIMED_OUT ? "timeout" : "complete",
@@ -242,7 +78,7 @@ reopen_campaign(Judgement *j)
 {
 	const char *status = cac_status_word(j->source, CAMPAIGN_OPEN);
 
-	write_campaign(j, status, true, DT_NOBEGIN);
+	cac_write_judged(j, status, true, DT_NOBEGIN);
 	cac_remember_reopened(j->source, j->outcome->campaign_id, j->request->as_of);
 	cac_record_judged(j, "reopened", status, cac_reason_text(j->verdict.reason),
 		   cac_describe_tally(j));
@@ -251,8 +87,8 @@ reopen_campaign(Judgement *j)
 /*
  * Do what the verdict says about the campaign itself.
  */
-static void
-act_on_campaign(Judgement *j)
+void
+cac_act_on_campaign(Judgement *j)
 {
 	switch (j->verdict.action)
 	{
@@ -269,9 +105,9 @@ act_on_campaign(Judgement *j)
 			break;
 		case ACTION_NONE:
 			if (j->verdict.fill_completed_at)
-				write_campaign(j, j->row.status_text, true, j->request->as_of);
-			else if (j->verdict.refresh_statistics && statistics_differ(j))
-				write_campaign(j, NULL, false, DT_NOBEGIN);
+				cac_write_judged(j, j->row.status_text, true, j->request->as_of);
+			else if (j->verdict.refresh_statistics && cac_statistics_differ(j))
+				cac_write_judged(j, NULL, false, DT_NOBEGIN);
 			break;
 	}
 }
@@ -369,21 +205,7 @@ report_plan(Judgement *j)
 	outcome->updated = outcome->messages_marked > 0 ||
 		verdict->action == ACTION_CLOSE || verdict->action == ACTION_REOPEN ||
 		verdict->fill_completed_at ||
-		(verdict->refresh_statistics && statistics_differ(j));
-}
-
-/*
- * Remember what the tally tells of a campaign that stays open; forget one that
- * does not.
- */
-static void
-note_tally(const Judgement *j)
-{
-	if (j->verdict.status == CAMPAIGN_OPEN)
-		cac_note_count(j->source, j->key, &j->verdict.tally, j->count_usec,
-					   j->request->as_of);
-	else
-		cac_forget_closed(j->source, j->key);
+		(verdict->refresh_statistics && cac_statistics_differ(j));
 }
 
 /*
@@ -430,7 +252,7 @@ lock_and_act(Judgement *j)
 	JudgeOutcome *outcome = j->outcome;
 	bool		by_count;
 
-	if (!learn_facts(j, request->lock))
+	if (!cac_learn_facts(j, request->lock))
 	{
 		outcome->skipped = true;
 		return false;
@@ -452,40 +274,13 @@ lock_and_act(Judgement *j)
 	if (by_count)
 		count_for_statistics(j);
 	else
-		count_and_decide(j, PHASE_CONFIRM);
+		cac_count_and_decide(j, PHASE_CONFIRM);
 	outcome->updated = outcome->messages_marked > 0 ||
 		(worth_acting(j) && j->verdict.action != ACTION_ASK_TO_RESUME);
-	act_on_campaign(j);
+	cac_act_on_campaign(j);
 	if (!by_count)
-		note_tally(j);
+		cac_note_tally(j);
 	return true;
-}
-
-/*
- * Describe the campaign as it is (or, after a dry run, as it still is).
- */
-static void
-report_campaign(Judgement *j, bool acted)
-{
-	JudgeOutcome *outcome = j->outcome;
-	const CampaignVerdict *verdict = &j->verdict;
-
-	outcome->closed = verdict->action == ACTION_CLOSE;
-	outcome->resumed = verdict->action == ACTION_ASK_TO_RESUME;
-	outcome->previous_status = j->row.status_text;
-	outcome->status = j->row.status_text;
-	outcome->completed_at = j->row.completed_at;
-	outcome->tally = acted ? verdict->tally : j->tally;
-	if (!acted)
-		return;
-	if (verdict->action == ACTION_CLOSE || verdict->action == ACTION_REOPEN)
-	{
-		outcome->status = pstrdup(cac_status_word(j->source, verdict->status));
-		outcome->completed_at = verdict->action == ACTION_CLOSE ?
-			j->request->as_of : DT_NOBEGIN;
-	}
-	else if (verdict->fill_completed_at)
-		outcome->completed_at = j->request->as_of;
 }
 
 /*
@@ -545,13 +340,13 @@ static bool
 look_at_statistics(Judgement *j)
 {
 	count_for_statistics(j);
-	if (!statistics_differ(j))
+	if (!cac_statistics_differ(j))
 		return false;
-	if (!learn_facts(j, LOCK_SKIP))
+	if (!cac_learn_facts(j, LOCK_SKIP))
 		j->outcome->skipped = true;
 	else if (j->facts.status == CAMPAIGN_OPEN)
 	{
-		write_campaign(j, NULL, false, DT_NOBEGIN);
+		cac_write_judged(j, NULL, false, DT_NOBEGIN);
 		j->outcome->updated = true;
 	}
 	return false;
@@ -565,7 +360,7 @@ look(Judgement *j)
 {
 	JudgeOutcome *outcome = j->outcome;
 
-	outcome->found = learn_facts(j, LOCK_NOT);
+	outcome->found = cac_learn_facts(j, LOCK_NOT);
 	if (outcome->found && !j->request->dry_run)
 		forget_void_closing(j);
 	if (!outcome->found || !worth_counting(j) || spared(j) ||
@@ -584,17 +379,17 @@ look(Judgement *j)
 		if (j->request->count_only)
 			return false;
 	}
-	count_and_decide(j, PHASE_PLAN);
+	cac_count_and_decide(j, PHASE_PLAN);
 	outcome->messages_checked = j->tally.aged + j->verdict.fail;
 	if (!j->request->dry_run && worth_acting(j))
 		return true;
 
 	if (j->request->by_witness)
-		note_tally(j);
+		cac_note_tally(j);
 	report_plan(j);
 	if (j->request->shadow)
 		cac_record_shadow(j);
-	report_campaign(j, false);
+	cac_report_campaign(j, false);
 	return false;
 }
 
@@ -617,7 +412,7 @@ judge(Judgement *j)
 	else if (!look(j))
 		return;
 	if (lock_and_act(j))
-		report_campaign(j, true);
+		cac_report_campaign(j, true);
 }
 
 /*

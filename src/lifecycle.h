@@ -65,7 +65,5 @@ typedef struct JudgeOutcome
 extern void cac_judge_campaign(Source *source, Datum key,
 							   const JudgeRequest *request,
 							   JudgeOutcome *outcome);
-extern char *cac_key_text(const Source *source, Datum key);
-extern Datum cac_key_from_text(const Source *source, const char *text);
 
 #endif							/* CAC_LIFECYCLE_H */

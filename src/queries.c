@@ -29,6 +29,33 @@ cac_key_type(const Source *source)
 }
 
 /*
+ * A campaign's key as text, palloc'd.
+ */
+char *
+cac_key_text(const Source *source, Datum key)
+{
+	Oid			output;
+	bool		varlena;
+
+	getTypeOutputInfo(cac_key_type(source), &output, &varlena);
+	return OidOutputFunctionCall(output, key);
+}
+
+/*
+ * A campaign's key from text; raises what the type's input function raises
+ * (22P02, 22003).
+ */
+Datum
+cac_key_from_text(const Source *source, const char *text)
+{
+	Oid			input;
+	Oid			param;
+
+	getTypeInputInfo(cac_key_type(source), &input, &param);
+	return OidInputFunctionCall(input, unconstify(char *, text), param, -1);
+}
+
+/*
  * cac_open_campaigns
  *		The keys of all open campaigns, allocated in "context".
  */

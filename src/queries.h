@@ -74,6 +74,8 @@ typedef struct CampaignChange
 } CampaignChange;
 
 extern Oid	cac_key_type(const Source *source);
+extern char *cac_key_text(const Source *source, Datum key);
+extern Datum cac_key_from_text(const Source *source, const char *text);
 extern Datum *cac_open_campaigns(Source *source, MemoryContext context,
 								 int64 *count);
 extern bool cac_read_campaign(Source *source, Datum key, CampaignLock lock,

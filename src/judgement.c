@@ -1,0 +1,200 @@
+/*
+ * judgement.c
+ *		A campaign while it is being judged: what is known of it, what its
+ *		messages come to, how it is written and reported.
+ */
+#include "postgres.h"
+
+#include "portability/instr_time.h"
+#include "utils/timestamp.h"
+
+#include "judgement.h"
+#include "witness.h"
+
+/*
+ * When the campaign started, by the rules: unknown (DT_NOEND) where no column
+ * tells.
+ */
+static TimestampTz
+campaign_start(const CampaignRow *row, const CampaignMemory *memory)
+{
+	TimestampTz start = row->started_at != DT_NOBEGIN ?
+		row->started_at : row->created_at;
+
+	start = Max(start, row->resumed_at);
+	start = Max(start, memory->reopened_at);
+	return start == DT_NOBEGIN ? DT_NOEND : start;
+}
+
+/*
+ * The source's policy, with what the campaign's own row overrides.
+ */
+static CampaignPolicy
+campaign_policy(const Source *source, const CampaignRow *row)
+{
+	CampaignPolicy policy = source->policy;
+
+	if (row->interaction_timeout > 0)
+		policy.interaction_timeout = row->interaction_timeout;
+	if (row->campaign_timeout > 0)
+		policy.campaign_timeout = row->campaign_timeout;
+	if (row->completion_rule != NULL)
+	{
+		if (strcmp(row->completion_rule, "messages") == 0)
+			policy.completion_rule = COMPLETION_MESSAGES;
+		else if (strcmp(row->completion_rule, "contacts") == 0)
+			policy.completion_rule = COMPLETION_CONTACTS;
+	}
+	return policy;
+}
+
+/*
+ * cac_learn_facts
+ *		Read the campaign, with the given lock, and what is remembered of it:
+ *		fills in row, memory and facts.
+ *
+ * False where there is none, or it is held by somebody else and lock is
+ * LOCK_SKIP.
+ */
+bool
+cac_learn_facts(Judgement *j, CampaignLock lock)
+{
+	CampaignFacts *facts = &j->facts;
+
+	/*
+	 * Without a lock, memory comes first: what it tells of was done before the
+	 * row is read, so a row that says otherwise has been changed since.  With
+	 * one, nobody can change either in between.
+	 */
+	if (lock == LOCK_NOT)
+		cac_recall(j->source, j->outcome->campaign_id, &j->memory);
+	if (!cac_read_campaign(j->source, j->key, lock, &j->row))
+		return false;
+	if (lock != LOCK_NOT)
+		cac_recall(j->source, j->outcome->campaign_id, &j->memory);
+
+	facts->status = j->row.status;
+	facts->start = campaign_start(&j->row, &j->memory);
+	facts->has_completed_at = j->row.completed_at != DT_NOBEGIN;
+	facts->completed_at = j->row.completed_at;
+	facts->total_recipients = j->row.total_recipients;
+	facts->policy = campaign_policy(j->source, &j->row);
+	/* what somebody has changed since is not our closing any more */
+	facts->closed_as_complete = j->memory.closed_as_complete &&
+		j->memory.closed_as != NULL && j->row.status_text != NULL &&
+		strcmp(j->memory.closed_as, j->row.status_text) == 0 &&
+		j->memory.closed_at == j->row.completed_at;
+	facts->closed_at = j->memory.closed_at;
+	facts->stalls = j->memory.stalls;
+	facts->stalled_at = j->memory.stalled_at;
+	return true;
+}
+
+/*
+ * cac_count_and_decide
+ *		Count the campaign's messages and judge it: fills in tally, verdict and
+ *		count_usec.
+ *
+ * What is due for marking is looked for only in the plan of a sweep that marks.
+ */
+void
+cac_count_and_decide(Judgement *j, VerdictPhase phase)
+{
+	SweepKind	sweep = j->request->sweep;
+	bool		look_for_due = phase == PHASE_PLAN &&
+		(sweep == SWEEP_EXPIRED || sweep == SWEEP_TIMEOUT);
+
+	instr_time	before;
+	instr_time	after;
+
+	memset(&j->tally, 0, sizeof(j->tally));
+	INSTR_TIME_SET_CURRENT(before);
+	cac_read_tally(j->source, j->key,
+				   look_for_due ? cac_expiry_cutoff(j) : DT_NOBEGIN,
+				   j->facts.start, &j->tally);
+	INSTR_TIME_SET_CURRENT(after);
+	INSTR_TIME_SUBTRACT(after, before);
+	j->count_usec = INSTR_TIME_GET_MICROSEC(after);
+	j->verdict = cac_judge(sweep, phase, &j->facts, &j->tally,
+						   j->request->as_of);
+}
+
+/*
+ * cac_statistics_differ
+ *		Do the campaign's statistics columns hold something else than the tally?
+ */
+bool
+cac_statistics_differ(const Judgement *j)
+{
+	int64		statistics[NUM_STATISTICS];
+
+	cac_statistics(&j->verdict.tally, statistics);
+	for (int i = 0; i < NUM_STATISTICS; i++)
+		if (j->row.statistics[i] != STATISTIC_IS_ABSENT &&
+			j->row.statistics[i] != statistics[i])
+			return true;
+	return false;
+}
+
+/*
+ * cac_write_judged
+ *		Write the campaign as the verdict says; "status" NULL leaves it as it is.
+ *
+ * Returns completed_at as the table has kept it.
+ */
+TimestampTz
+cac_write_judged(const Judgement *j, const char *status,
+				 bool set_completed_at, TimestampTz completed_at)
+{
+	CampaignChange change;
+
+	change.status = status;
+	change.set_completed_at = set_completed_at;
+	change.completed_at = completed_at;
+	change.as_of = j->request->as_of;
+	cac_statistics(&j->verdict.tally, change.statistics);
+	return cac_write_campaign(j->source, j->key, &change);
+}
+
+/*
+ * cac_note_tally
+ *		Remember what the tally tells of a campaign that stays open; forget one
+ *		that does not.
+ */
+void
+cac_note_tally(const Judgement *j)
+{
+	if (j->verdict.status == CAMPAIGN_OPEN)
+		cac_note_count(j->source, j->key, &j->verdict.tally, j->count_usec,
+					   j->request->as_of);
+	else
+		cac_forget_closed(j->source, j->key);
+}
+
+/*
+ * cac_report_campaign
+ *		Describe the campaign as it is (or, after a dry run, as it still is).
+ */
+void
+cac_report_campaign(Judgement *j, bool acted)
+{
+	JudgeOutcome *outcome = j->outcome;
+	const CampaignVerdict *verdict = &j->verdict;
+
+	outcome->closed = verdict->action == ACTION_CLOSE;
+	outcome->resumed = verdict->action == ACTION_ASK_TO_RESUME;
+	outcome->previous_status = j->row.status_text;
+	outcome->status = j->row.status_text;
+	outcome->completed_at = j->row.completed_at;
+	outcome->tally = acted ? verdict->tally : j->tally;
+	if (!acted)
+		return;
+	if (verdict->action == ACTION_CLOSE || verdict->action == ACTION_REOPEN)
+	{
+		outcome->status = pstrdup(cac_status_word(j->source, verdict->status));
+		outcome->completed_at = verdict->action == ACTION_CLOSE ?
+			j->request->as_of : DT_NOBEGIN;
+	}
+	else if (verdict->fill_completed_at)
+		outcome->completed_at = j->request->as_of;
+}
