@@ -129,6 +129,7 @@ CREATE TABLE campaign_state (
 	closed_by text CHECK (closed_by IN ('complete', 'timeout', 'hand')),
 	stalls integer NOT NULL DEFAULT 0,
 	stalled_at timestamptz,
+	failed_by_us bigint NOT NULL DEFAULT 0,
 	shadow_mark bigint,
 	shadow_action text,
 	noted_at timestamptz NOT NULL,
@@ -136,6 +137,7 @@ CREATE TABLE campaign_state (
 );
 CREATE INDEX campaign_state_closed_idx ON campaign_state (source, closed_at) WHERE closed_at IS NOT NULL;
 COMMENT ON TABLE campaign_state IS 'what is remembered of a campaign: how it was closed, how often it was found stalled';
+COMMENT ON COLUMN campaign_state.failed_by_us IS 'pending messages that the 48 hours have failed so far, while the campaign is still open';
 
 -- A campaign's last reopening is its start, so it outlives history and dump.
 CREATE TABLE campaign_reopening (
@@ -253,7 +255,7 @@ CREATE TYPE campaign_result AS (
 	contacts_completed bigint,
 	completed_at timestamptz
 );
-COMMENT ON TYPE campaign_result IS 'what campaign_update_status() found and did';
+COMMENT ON TYPE campaign_result IS 'one campaign, and what was done to it';
 
 CREATE FUNCTION campaign_update_status(campaign uuid, source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
 RETURNS campaign_result
@@ -317,6 +319,42 @@ COMMENT ON PROCEDURE campaign_run_sweeps(name, boolean) IS 'run the sweeps that 
 --
 -- Operators
 --
+
+CREATE FUNCTION campaign_close(campaign uuid, reason text, source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS campaign_result
+AS 'MODULE_PATHNAME', 'campaign_close'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_close(uuid, text, name, timestamptz) IS 'close one open campaign by hand, failing what is pending with the reason';
+
+CREATE FUNCTION campaign_close(campaign_number bigint, reason text, source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS campaign_result
+AS 'MODULE_PATHNAME', 'campaign_close'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_close(bigint, text, name, timestamptz) IS 'close one open campaign by hand, failing what is pending with the reason';
+
+CREATE FUNCTION campaign_close(campaign_key text, reason text, source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS campaign_result
+AS 'MODULE_PATHNAME', 'campaign_close'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_close(text, text, name, timestamptz) IS 'close one open campaign by hand, failing what is pending with the reason';
+
+CREATE FUNCTION campaign_reopen(campaign uuid, reason text, source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS campaign_result
+AS 'MODULE_PATHNAME', 'campaign_reopen'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_reopen(uuid, text, name, timestamptz) IS 'reopen one closed campaign by hand';
+
+CREATE FUNCTION campaign_reopen(campaign_number bigint, reason text, source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS campaign_result
+AS 'MODULE_PATHNAME', 'campaign_reopen'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_reopen(bigint, text, name, timestamptz) IS 'reopen one closed campaign by hand';
+
+CREATE FUNCTION campaign_reopen(campaign_key text, reason text, source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS campaign_result
+AS 'MODULE_PATHNAME', 'campaign_reopen'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_reopen(text, text, name, timestamptz) IS 'reopen one closed campaign by hand';
 
 CREATE FUNCTION campaign_worker_status(
 	OUT process text,

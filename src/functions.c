@@ -16,12 +16,14 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "parser/scansup.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "arguments.h"
 #include "attach.h"
+#include "byhand.h"
 #include "hints.h"
 #include "lifecycle.h"
 #include "schedule.h"
@@ -32,6 +34,8 @@ PG_FUNCTION_INFO_V1(campaign_create_tables);
 PG_FUNCTION_INFO_V1(campaign_alter);
 PG_FUNCTION_INFO_V1(campaign_detach);
 PG_FUNCTION_INFO_V1(campaign_update_status);
+PG_FUNCTION_INFO_V1(campaign_close);
+PG_FUNCTION_INFO_V1(campaign_reopen);
 PG_FUNCTION_INFO_V1(campaign_check_expired_interactions);
 PG_FUNCTION_INFO_V1(campaign_check_timeout);
 PG_FUNCTION_INFO_V1(campaign_check_sending);
@@ -228,6 +232,86 @@ campaign_update_status(PG_FUNCTION_ARGS)
 	result = form_campaign_result(fcinfo, source, &outcome);
 	SPI_finish();
 	PG_RETURN_DATUM(result);
+}
+
+/*
+ * The operator's reason, without the blanks around it.
+ */
+static char *
+reason_argument(FunctionCallInfo fcinfo, int n)
+{
+	char	   *reason = cac_text_argument(fcinfo, n);
+
+	cac_require_argument(reason, "reason", "Say why: the campaign's history keeps it.");
+	while (scanner_isspace(*reason))
+		reason++;
+	for (char *end = reason + strlen(reason);
+		 end > reason && scanner_isspace(end[-1]); end--)
+		end[-1] = '\0';
+	if (*reason == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" must not be empty", "reason"),
+				 errhint("Say why: the campaign's history keeps it.")));
+	return reason;
+}
+
+/*
+ * What an operator orders is not done where the source does not act: 55000.
+ */
+static void
+require_acting_source(const Source *source)
+{
+	if (!cac_source_acts(source))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("source \"%s\" is not active", source->name),
+				 errhint("Activate it with campaign_alter('%s', 'mode', 'active').",
+						 source->name)));
+}
+
+/*
+ * (campaign uuid | bigint | text, reason text, source name DEFAULT NULL,
+ * as_of timestamptz DEFAULT NULL) -> campaign_result
+ */
+static Datum
+order(FunctionCallInfo fcinfo, OperatorOrder order, const char *function)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	char	   *name = cac_name_argument(fcinfo, 2);
+	TimestampTz as_of = cac_as_of_argument(fcinfo, 3);
+	JudgeRequest request = {.order = order};
+	JudgeOutcome outcome;
+	Source	   *source;
+	Datum		result;
+
+	cac_require_campaign(fcinfo);
+	request.reason = reason_argument(fcinfo, 1);
+	cac_require_acting(function, NULL);
+	cac_connect_spi();
+	source = cac_source_open(cac_source_choose(name));
+	cac_source_check(source);
+	require_acting_source(source);
+	request.as_of = as_of == DT_NOBEGIN ? GetCurrentTimestamp() : as_of;
+	cac_obey(source, cac_key_argument(fcinfo, source), &request, &outcome);
+	if (!outcome.found)
+		cac_refuse_unknown_campaign(source, outcome.campaign_id);
+	MemoryContextSwitchTo(caller);
+	result = form_campaign_result(fcinfo, source, &outcome);
+	SPI_finish();
+	return result;
+}
+
+Datum
+campaign_close(PG_FUNCTION_ARGS)
+{
+	return order(fcinfo, ORDER_CLOSE, "campaign_close()");
+}
+
+Datum
+campaign_reopen(PG_FUNCTION_ARGS)
+{
+	return order(fcinfo, ORDER_REOPEN, "campaign_reopen()");
 }
 
 /* ----------------------------------------------------------------

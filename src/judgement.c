@@ -91,19 +91,12 @@ cac_learn_facts(Judgement *j, CampaignLock lock)
 }
 
 /*
- * cac_count_and_decide
- *		Count the campaign's messages and judge it: fills in tally, verdict and
- *		count_usec.
- *
- * What is due for marking is looked for only in the plan of a sweep that marks.
+ * cac_count
+ *		Count the campaign's messages: fills in tally and count_usec.
  */
 void
-cac_count_and_decide(Judgement *j, VerdictPhase phase)
+cac_count(Judgement *j, bool look_for_due)
 {
-	SweepKind	sweep = j->request->sweep;
-	bool		look_for_due = phase == PHASE_PLAN &&
-		(sweep == SWEEP_EXPIRED || sweep == SWEEP_TIMEOUT);
-
 	instr_time	before;
 	instr_time	after;
 
@@ -115,6 +108,21 @@ cac_count_and_decide(Judgement *j, VerdictPhase phase)
 	INSTR_TIME_SET_CURRENT(after);
 	INSTR_TIME_SUBTRACT(after, before);
 	j->count_usec = INSTR_TIME_GET_MICROSEC(after);
+}
+
+/*
+ * cac_count_and_decide
+ *		Count the campaign's messages and judge it: fills in the verdict too.
+ *
+ * What is due for marking is looked for only in the plan of a sweep that marks.
+ */
+void
+cac_count_and_decide(Judgement *j, VerdictPhase phase)
+{
+	SweepKind	sweep = j->request->sweep;
+
+	cac_count(j, phase == PHASE_PLAN &&
+			  (sweep == SWEEP_EXPIRED || sweep == SWEEP_TIMEOUT));
 	j->verdict = cac_judge(sweep, phase, &j->facts, &j->tally,
 						   j->request->as_of);
 }

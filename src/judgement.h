@@ -25,10 +25,11 @@ typedef struct Judgement
 	CampaignTally tally;
 	CampaignVerdict verdict;
 	int64		count_usec;		/* how long the last tally took */
-	int64		failed;			/* pending messages that were failed */
+	int64		failed;			/* pending messages that were failed just now */
 } Judgement;
 
 extern bool cac_learn_facts(Judgement *j, CampaignLock lock);
+extern void cac_count(Judgement *j, bool look_for_due);
 extern void cac_count_and_decide(Judgement *j, VerdictPhase phase);
 extern bool cac_statistics_differ(const Judgement *j);
 extern TimestampTz cac_write_judged(const Judgement *j, const char *status,
@@ -43,7 +44,8 @@ extern void cac_act_on_campaign(Judgement *j);
 /* record.c */
 extern const char *cac_status_word(const Source *source, CampaignStatus status);
 extern TimestampTz cac_expiry_cutoff(const Judgement *j);
-extern char *cac_describe_tally(const Judgement *j);
+extern const char *cac_event_reason(const Judgement *j);
+extern char *cac_describe_tally(const Judgement *j, TimestampTz completed_at);
 extern void cac_record_judged(const Judgement *j, const char *event,
 							  const char *status_to, const char *reason,
 							  const char *details);

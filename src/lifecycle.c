@@ -59,6 +59,23 @@ worth_acting(const Judgement *j)
 		(verdict->refresh_statistics && cac_statistics_differ(j));
 }
 
+/*
+ * What has closed the campaign, as campaign_state has it.
+ */
+static const char *
+closed_by(VerdictReason reason)
+{
+	switch (reason)
+	{
+		case REASON_TIMED_OUT:
+			return "timeout";
+		case REASON_CLOSED_BY_HAND:
+			return "hand";
+		default:
+			return "complete";
+	}
+}
+
 static void
 close_campaign(Judgement *j)
 {
@@ -66,10 +83,9 @@ close_campaign(Judgement *j)
 	TimestampTz kept = cac_write_judged(j, status, true, j->request->as_of);
 
 	cac_remember_closed(j->source, j->outcome->campaign_id, status,
-						j->verdict.reason == REASON_TIMED_OUT ? "timeout" : "complete",
-						kept, j->request->as_of);
-	cac_record_judged(j, "closed", status, cac_reason_text(j->verdict.reason),
-		   cac_describe_tally(j));
+						closed_by(j->verdict.reason), kept, j->request->as_of);
+	cac_record_judged(j, "closed", status, cac_event_reason(j),
+					  cac_describe_tally(j, kept));
 	cac_log_closing(j, status);
 }
 
@@ -80,12 +96,13 @@ reopen_campaign(Judgement *j)
 
 	cac_write_judged(j, status, true, DT_NOBEGIN);
 	cac_remember_reopened(j->source, j->outcome->campaign_id, j->request->as_of);
-	cac_record_judged(j, "reopened", status, cac_reason_text(j->verdict.reason),
-		   cac_describe_tally(j));
+	cac_record_judged(j, "reopened", status, cac_event_reason(j),
+					  cac_describe_tally(j, DT_NOBEGIN));
 }
 
 /*
- * Do what the verdict says about the campaign itself.
+ * cac_act_on_campaign
+ *		Do what the verdict says about the campaign itself, whose row is locked.
  */
 void
 cac_act_on_campaign(Judgement *j)
@@ -193,6 +210,18 @@ mark_messages(Judgement *j)
 }
 
 /*
+ * The campaign stays open for now: how many messages were failed is for the
+ * event of its closing.
+ */
+static void
+remember_failed(const Judgement *j)
+{
+	if (j->failed > 0)
+		cac_remember_failed(j->source, j->outcome->campaign_id, j->failed,
+							j->request->as_of);
+}
+
+/*
  * Report the plan: nothing is to be done, or nothing may be done.
  */
 static void
@@ -267,6 +296,7 @@ lock_and_act(Judgement *j)
 	}
 	if ((j->verdict.mark > 0 || j->verdict.fail > 0) && !mark_messages(j))
 	{
+		remember_failed(j);
 		outcome->updated = true;
 		return false;
 	}
@@ -277,6 +307,8 @@ lock_and_act(Judgement *j)
 		cac_count_and_decide(j, PHASE_CONFIRM);
 	outcome->updated = outcome->messages_marked > 0 ||
 		(worth_acting(j) && j->verdict.action != ACTION_ASK_TO_RESUME);
+	if (j->verdict.action != ACTION_CLOSE)
+		remember_failed(j);
 	cac_act_on_campaign(j);
 	if (!by_count)
 		cac_note_tally(j);

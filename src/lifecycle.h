@@ -39,6 +39,10 @@ typedef struct JudgeRequest
 	/* what is less than a batch may be marked in several passes */
 	bool		in_passes;
 	int			pass;			/* from 0 on */
+
+	/* by hand: see byhand.c */
+	OperatorOrder order;
+	const char *reason;			/* the operator's; NULL: as the rules have it */
 } JudgeRequest;
 
 typedef struct JudgeOutcome

@@ -31,7 +31,7 @@ cac_recall(const Source *source, const char *campaign_id,
 {
 	static CatalogQuery query = CATALOG_QUERY(
 		"SELECT r.reopened_at, s.closed_at, s.closed_by = 'complete', s.stalls::bigint, s.stalled_at,"
-		" s.shadow_mark, s.shadow_action, s.closed_as"
+		" s.shadow_mark, s.shadow_action, s.closed_as, s.failed_by_us"
 		" FROM (SELECT $1 AS source, $2 AS campaign_id) AS c"
 		" LEFT JOIN @.campaign_reopening AS r USING (source, campaign_id)"
 		" LEFT JOIN @.campaign_state AS s USING (source, campaign_id)");
@@ -51,6 +51,7 @@ cac_recall(const Source *source, const char *campaign_id,
 	memory->shadow_mark = cac_row_count(0, 6);
 	memory->shadow_action = cac_row_text(0, 7);
 	memory->closed_as = cac_row_text(0, 8);
+	memory->failed = cac_row_count(0, 9);
 	SPI_freetuptable(SPI_tuptable);
 }
 
@@ -68,7 +69,7 @@ cac_remember_closed(const Source *source, const char *campaign_id,
 		"INSERT INTO @.campaign_state (source, campaign_id, closed_at, closed_as, closed_by, noted_at)"
 		" VALUES ($1, $2, $3, $4, $5, $6)"
 		" ON CONFLICT (source, campaign_id) DO UPDATE SET closed_at = $3, closed_as = $4,"
-		" closed_by = $5, stalls = 0, stalled_at = NULL, noted_at = $6");
+		" closed_by = $5, stalls = 0, stalled_at = NULL, failed_by_us = 0, noted_at = $6");
 	CatalogArguments arguments = {0};
 
 	cac_add_name(&arguments, source->name);
@@ -106,7 +107,7 @@ cac_forget_closing(const Source *source, const char *campaign_id,
 {
 	static CatalogQuery query = CATALOG_QUERY(
 		"UPDATE @.campaign_state SET closed_at = NULL, closed_as = NULL, closed_by = NULL,"
-		" stalls = 0, stalled_at = NULL, noted_at = $4"
+		" stalls = 0, stalled_at = NULL, failed_by_us = 0, noted_at = $4"
 		" WHERE source = $1 AND campaign_id = $2 AND ($3 IS NULL OR closed_at = $3)");
 	CatalogArguments arguments = {0};
 
@@ -131,6 +132,29 @@ cac_remember_reopened(const Source *source, const char *campaign_id,
 
 	cac_forget_closing(source, campaign_id, DT_NOBEGIN, as_of);
 	execute_for_campaign(&reopening, source, campaign_id, as_of);
+}
+
+/*
+ * cac_remember_failed
+ *		So many more of its pending messages were failed, though it is not
+ *		closed yet.
+ */
+void
+cac_remember_failed(const Source *source, const char *campaign_id,
+					int64 failed, TimestampTz as_of)
+{
+	static CatalogQuery query = CATALOG_QUERY(
+		"INSERT INTO @.campaign_state AS s (source, campaign_id, failed_by_us, noted_at)"
+		" VALUES ($1, $2, $3, $4)"
+		" ON CONFLICT (source, campaign_id) DO UPDATE SET failed_by_us = s.failed_by_us + $3,"
+		" noted_at = $4");
+	CatalogArguments arguments = {0};
+
+	cac_add_name(&arguments, source->name);
+	cac_add_text(&arguments, campaign_id);
+	cac_add_count(&arguments, failed);
+	cac_add_timestamp(&arguments, as_of);
+	cac_catalog_execute(&query, &arguments);
 }
 
 /*

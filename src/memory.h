@@ -18,6 +18,7 @@ typedef struct CampaignMemory
 	char	   *closed_as;		/* the status word written; palloc'd */
 	int			stalls;
 	TimestampTz stalled_at;
+	int64		failed;			/* messages that we failed, while it is open */
 	int64		shadow_mark;	/* what shadow mode recorded last: to be marked, */
 	char	   *shadow_action;	/* and to be done; palloc'd; NULL: nothing */
 } CampaignMemory;
@@ -40,6 +41,8 @@ extern void cac_forget_closing(const Source *source, const char *campaign_id,
 							   TimestampTz closed_at, TimestampTz as_of);
 extern void cac_remember_reopened(const Source *source, const char *campaign_id,
 								  TimestampTz as_of);
+extern void cac_remember_failed(const Source *source, const char *campaign_id,
+								int64 failed, TimestampTz as_of);
 extern void cac_remember_stalled(const Source *source, const char *campaign_id,
 								 int stalls, TimestampTz as_of);
 extern void cac_remember_shadow(const Source *source, const char *campaign_id,

@@ -363,6 +363,44 @@ cac_judge(SweepKind sweep, VerdictPhase phase, const CampaignFacts *facts,
 }
 
 /*
+ * cac_judge_order
+ *		Rule "By hand": what becomes of a campaign that an operator closes or
+ *		reopens.
+ *
+ * Only an open campaign can be closed, whatever is still awaited, but not while
+ * messages are pending: these are failed before.  Only a terminal one can be
+ * reopened.
+ */
+CampaignVerdict
+cac_judge_order(OperatorOrder order, const CampaignFacts *facts,
+				const CampaignTally *tally)
+{
+	CampaignVerdict verdict = {0};
+
+	verdict.action = ACTION_NONE;
+	verdict.status = facts->status;
+	verdict.reason = REASON_NOT_OPEN;
+	verdict.tally = *tally;
+
+	if (order == ORDER_CLOSE && facts->status == CAMPAIGN_OPEN)
+	{
+		if (tally->pending > 0)
+			verdict.reason = REASON_HELD;
+		else
+			close_as(&verdict, REASON_CLOSED_BY_HAND);
+	}
+	else if (order == ORDER_REOPEN &&
+			 (facts->status == CAMPAIGN_COMPLETED || facts->status == CAMPAIGN_FAILED))
+	{
+		verdict.action = ACTION_REOPEN;
+		verdict.status = CAMPAIGN_OPEN;
+		verdict.reason = REASON_REOPENED_BY_HAND;
+		verdict.refresh_statistics = true;
+	}
+	return verdict;
+}
+
+/*
  * The reason in words, as events and explanations show it.
  */
 const char *
@@ -376,8 +414,12 @@ cac_reason_text(VerdictReason reason)
 			return "no message is pending";
 		case REASON_TIMED_OUT:
 			return "open for longer than campaign_timeout";
+		case REASON_CLOSED_BY_HAND:
+			return "closed by hand";
 		case REASON_NEW_PENDING:
 			return "a pending message appeared after closing";
+		case REASON_REOPENED_BY_HAND:
+			return "reopened by hand";
 		case REASON_STALLED:
 			return "pending messages, and none sent for stall_after";
 		case REASON_NOT_OPEN:

@@ -121,12 +121,22 @@ typedef enum VerdictAction
 	ACTION_ASK_TO_RESUME
 } VerdictAction;
 
+/* What an operator orders, by hand. */
+typedef enum OperatorOrder
+{
+	ORDER_NONE,
+	ORDER_CLOSE,
+	ORDER_REOPEN
+} OperatorOrder;
+
 typedef enum VerdictReason
 {
 	REASON_COMPLETE,			/* by the rule "contacts" */
 	REASON_NONE_PENDING,		/* complete by the rule "messages" */
 	REASON_TIMED_OUT,
+	REASON_CLOSED_BY_HAND,
 	REASON_NEW_PENDING,			/* reopened */
+	REASON_REOPENED_BY_HAND,
 	REASON_STALLED,
 	REASON_NOT_OPEN,
 	REASON_NOTHING_DUE,
@@ -165,6 +175,9 @@ extern CampaignVerdict cac_judge(SweepKind sweep, VerdictPhase phase,
 								 const CampaignFacts *facts,
 								 const CampaignTally *tally,
 								 TimestampTz as_of);
+extern CampaignVerdict cac_judge_order(OperatorOrder order,
+									   const CampaignFacts *facts,
+									   const CampaignTally *tally);
 extern bool cac_campaign_complete(const CampaignFacts *facts,
 								  const CampaignTally *tally,
 								  VerdictReason *why_not);
