@@ -275,7 +275,7 @@ require_acting_source(const Source *source)
  * as_of timestamptz DEFAULT NULL) -> campaign_result
  */
 static Datum
-order(FunctionCallInfo fcinfo, OperatorOrder order, const char *function)
+give_order(FunctionCallInfo fcinfo, OperatorOrder order, const char *function)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	char	   *name = cac_name_argument(fcinfo, 2);
@@ -295,7 +295,7 @@ order(FunctionCallInfo fcinfo, OperatorOrder order, const char *function)
 	request.as_of = as_of == DT_NOBEGIN ? GetCurrentTimestamp() : as_of;
 	cac_obey(source, cac_key_argument(fcinfo, source), &request, &outcome);
 	if (!outcome.found)
-		cac_refuse_unknown_campaign(source, outcome.campaign_id);
+		cac_raise_no_campaign(source, outcome.campaign_id);
 	MemoryContextSwitchTo(caller);
 	result = form_campaign_result(fcinfo, source, &outcome);
 	SPI_finish();
@@ -305,13 +305,13 @@ order(FunctionCallInfo fcinfo, OperatorOrder order, const char *function)
 Datum
 campaign_close(PG_FUNCTION_ARGS)
 {
-	return order(fcinfo, ORDER_CLOSE, "campaign_close()");
+	return give_order(fcinfo, ORDER_CLOSE, "campaign_close()");
 }
 
 Datum
 campaign_reopen(PG_FUNCTION_ARGS)
 {
-	return order(fcinfo, ORDER_REOPEN, "campaign_reopen()");
+	return give_order(fcinfo, ORDER_REOPEN, "campaign_reopen()");
 }
 
 /* ----------------------------------------------------------------

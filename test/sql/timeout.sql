@@ -110,3 +110,14 @@ WHERE name ~ 'own';
 SELECT campaigns_closed FROM campaign_check_timeout(as_of => '2025-01-02 18:30+00');
 SELECT name, c.status, m.status, m.error_message
 FROM campaigns AS c JOIN messages AS m ON m.campaign_id = c.id ORDER BY name, m.status;
+
+-- In batches, each in a transaction of its own: the closing event counts what
+-- all of them failed.
+DELETE FROM campaigns;
+SELECT batch_size FROM campaign_alter('public', 'batch_size', '3');
+CALL campaign('in batches', 'sent pending pending pending pending pending pending pending failed');
+CALL campaign_run_sweeps(force => true);
+SELECT m.status, count(*) FROM messages AS m GROUP BY 1 ORDER BY 1;
+SELECT event, details ->> 'failed' AS failed, details ->> 'failed_by_us' AS failed_by_us
+FROM campaign_event WHERE campaign_id = id('in batches')::text ORDER BY id;
+SELECT failed_by_us FROM campaign_state WHERE campaign_id = id('in batches')::text;
