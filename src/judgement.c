@@ -49,6 +49,38 @@ campaign_policy(const Source *source, const CampaignRow *row)
 }
 
 /*
+ * Does the table tell when a campaign was closed?
+ */
+static bool
+keeps_completed_at(const Source *source)
+{
+	return cac_source_column(source, TABLE_CAMPAIGNS, "completed_at")->name != NULL;
+}
+
+/*
+ * When the campaign was closed, and whether by us: what somebody has changed
+ * since is not our closing any more.  Where the table does not tell when, what
+ * we remember does.
+ */
+static void
+learn_closing(Judgement *j)
+{
+	CampaignFacts *facts = &j->facts;
+	const CampaignMemory *memory = &j->memory;
+	bool		closed_by_us = memory->closed_at != DT_NOBEGIN &&
+		memory->closed_as != NULL && j->row.status_text != NULL &&
+		strcmp(memory->closed_as, j->row.status_text) == 0;
+
+	facts->keeps_completed_at = keeps_completed_at(j->source);
+	facts->completed_at = j->row.completed_at;
+	if (!facts->keeps_completed_at && closed_by_us)
+		facts->completed_at = memory->closed_at;
+	facts->has_completed_at = facts->completed_at != DT_NOBEGIN;
+	facts->closed_as_complete = closed_by_us && memory->closed_as_complete &&
+		memory->closed_at == facts->completed_at;
+}
+
+/*
  * cac_learn_facts
  *		Read the campaign, with the given lock, and what is remembered of it:
  *		fills in row, memory and facts.
@@ -75,15 +107,9 @@ cac_learn_facts(Judgement *j, CampaignLock lock)
 
 	facts->status = j->row.status;
 	facts->start = campaign_start(&j->row, &j->memory);
-	facts->has_completed_at = j->row.completed_at != DT_NOBEGIN;
-	facts->completed_at = j->row.completed_at;
+	learn_closing(j);
 	facts->total_recipients = j->row.total_recipients;
 	facts->policy = campaign_policy(j->source, &j->row);
-	/* what somebody has changed since is not our closing any more */
-	facts->closed_as_complete = j->memory.closed_as_complete &&
-		j->memory.closed_as != NULL && j->row.status_text != NULL &&
-		strcmp(j->memory.closed_as, j->row.status_text) == 0 &&
-		j->memory.closed_at == j->row.completed_at;
 	facts->closed_at = j->memory.closed_at;
 	facts->stalls = j->memory.stalls;
 	facts->stalled_at = j->memory.stalled_at;
@@ -148,20 +174,23 @@ cac_statistics_differ(const Judgement *j)
  * cac_write_judged
  *		Write the campaign as the verdict says; "status" NULL leaves it as it is.
  *
- * Returns completed_at as the table has kept it.
+ * Returns completed_at as the table has kept it; as given, if the table has no
+ * such column.
  */
 TimestampTz
 cac_write_judged(const Judgement *j, const char *status,
 				 bool set_completed_at, TimestampTz completed_at)
 {
 	CampaignChange change;
+	TimestampTz kept;
 
 	change.status = status;
 	change.set_completed_at = set_completed_at;
 	change.completed_at = completed_at;
 	change.as_of = j->request->as_of;
 	cac_statistics(&j->verdict.tally, change.statistics);
-	return cac_write_campaign(j->source, j->key, &change);
+	kept = cac_write_campaign(j->source, j->key, &change);
+	return keeps_completed_at(j->source) ? kept : completed_at;
 }
 
 /*
@@ -193,7 +222,7 @@ cac_report_campaign(Judgement *j, bool acted)
 	outcome->resumed = verdict->action == ACTION_ASK_TO_RESUME;
 	outcome->previous_status = j->row.status_text;
 	outcome->status = j->row.status_text;
-	outcome->completed_at = j->row.completed_at;
+	outcome->completed_at = j->facts.completed_at;
 	outcome->tally = acted ? verdict->tally : j->tally;
 	if (!acted)
 		return;

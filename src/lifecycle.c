@@ -259,7 +259,7 @@ count_for_statistics(Judgement *j)
 
 	memset(verdict, 0, sizeof(*verdict));
 	INSTR_TIME_SET_CURRENT(before);
-	cac_read_counts(j->source, j->key, &verdict->tally);
+	cac_read_counts(j->source, j->key, j->facts.start, &verdict->tally);
 	INSTR_TIME_SET_CURRENT(after);
 	INSTR_TIME_SUBTRACT(after, before);
 	verdict->action = ACTION_NONE;

@@ -84,18 +84,21 @@ cac_open_campaigns(Source *source, MemoryContext context, int64 *count)
 	return keys;
 }
 
+/*
+ * The status of a campaign: columns "col" and the two after it say of which of
+ * the three that the rules know the application's word is.
+ */
 static CampaignStatus
-status_of_word(const Source *source, const char *word)
+result_status(int col)
 {
-	static const char *const words[] = {"sending", "completed", "failed"};
-
-	for (int i = 0; word != NULL && i < lengthof(words); i++)
+	for (int i = 0; i < CAMPAIGN_OTHER; i++)
 	{
-		const SourceLabel *label = cac_source_label(source, "campaigns", words[i]);
+		bool		isnull;
+		Datum		value = SPI_getbinval(SPI_tuptable->vals[0],
+										  SPI_tuptable->tupdesc, col + i, &isnull);
 
-		for (int j = 0; j < label->count; j++)
-			if (strcmp(label->words[j], word) == 0)
-				return CAMPAIGN_OPEN + i;
+		if (!isnull && DatumGetBool(value))
+			return i;
 	}
 	return CAMPAIGN_OTHER;
 }
@@ -142,7 +145,8 @@ cac_read_campaign(Source *source, Datum key, CampaignLock lock,
 	}
 
 	row->status_text = cac_row_text(0, col++);
-	row->status = status_of_word(source, row->status_text);
+	row->status = result_status(col);
+	col += CAMPAIGN_OTHER;
 	row->created_at = cac_row_timestamp(0, col++);
 	row->started_at = cac_row_timestamp(0, col++);
 	row->resumed_at = cac_row_timestamp(0, col++);
@@ -216,16 +220,21 @@ cac_read_tally(Source *source, Datum key, TimestampTz cutoff,
 /*
  * cac_read_counts
  *		Count one campaign's messages by status alone; the rest of the tally is
- *		left as it is.
+ *		left as it is.  "start" is the campaign's.
  */
 void
-cac_read_counts(Source *source, Datum key, CampaignTally *tally)
+cac_read_counts(Source *source, Datum key, TimestampTz start,
+				CampaignTally *tally)
 {
-	Oid			types[1];
+	Oid			types[3] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		values[3];
 	int			col = 1;
 
 	types[0] = cac_key_type(source);
-	cac_execute(source, STATEMENT_COUNT, 1, types, &key, NULL);
+	values[0] = key;
+	values[1] = TimestampTzGetDatum(DT_NOBEGIN);	/* no cutoff */
+	values[2] = TimestampTzGetDatum(start);
+	cac_execute(source, STATEMENT_COUNT, 3, types, values, NULL);
 	tally->messages = result_count(col++, 0);
 	tally->pending = result_count(col++, 0);
 	tally->sent = result_count(col++, 0);

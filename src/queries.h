@@ -82,7 +82,8 @@ extern bool cac_read_campaign(Source *source, Datum key, CampaignLock lock,
 							  CampaignRow *row);
 extern void cac_read_tally(Source *source, Datum key, TimestampTz cutoff,
 						   TimestampTz start, CampaignTally *tally);
-extern void cac_read_counts(Source *source, Datum key, CampaignTally *tally);
+extern void cac_read_counts(Source *source, Datum key, TimestampTz start,
+							CampaignTally *tally);
 extern char *cac_find_witness(Source *source, Datum key, bool awaits,
 							  const char *last);
 extern char *cac_find_sent(Source *source, Datum key, TimestampTz since);

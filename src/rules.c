@@ -310,7 +310,8 @@ judge_terminal(SweepKind sweep, const CampaignFacts *facts, TimestampTz as_of,
 		verdict->refresh_statistics = true;
 		return;
 	}
-	verdict->fill_completed_at = (sweep == SWEEP_NONE && !facts->has_completed_at);
+	verdict->fill_completed_at = sweep == SWEEP_NONE &&
+		facts->keeps_completed_at && !facts->has_completed_at;
 	verdict->refresh_statistics = verdict->fill_completed_at ||
 		(facts->has_completed_at && facts->completed_at >= settled);
 }

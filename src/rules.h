@@ -101,6 +101,7 @@ typedef struct CampaignFacts
 {
 	CampaignStatus status;
 	TimestampTz start;			/* DT_NOEND: unknown, so it never ages */
+	bool		keeps_completed_at; /* does the table have such a column? */
 	bool		has_completed_at;
 	TimestampTz completed_at;
 	int64		total_recipients;	/* 0: unknown */

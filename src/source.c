@@ -6,8 +6,9 @@
  * Every backend keeps the sources that it has used, each in a memory context
  * of its own, with what the system catalogs say of its tables.  A relation
  * cache invalidation of one of the tables (ALTER, DROP, RENAME, a new owner)
- * or of campaign_source itself (cac_catalog_changed()) marks it stale, and the
- * next cac_source_open() builds it anew.
+ * or of campaign_source itself (cac_catalog_changed()) marks it stale, and so
+ * does a change of an enum or of a column's type; the next cac_source_open()
+ * builds it anew.
  *
  * A source with which nothing can be done (a table was dropped, a column that
  * is needed is missing, a table's name now belongs to another table) still
@@ -73,6 +74,30 @@ forget_source_relcache(Datum arg, Oid relid)
 		cac_source_changes++;
 }
 
+/*
+ * A type that a column has was renamed, or moved to another schema.  (Types
+ * come and go with every table, so it is not for all of them.)
+ */
+static void
+forget_source_type(Datum arg, int cacheid, uint32 hashvalue)
+{
+	ListCell   *lc;
+	bool		any = hashvalue == 0;
+
+	foreach(lc, known_sources)
+	{
+		Source	   *source = lfirst(lc);
+		bool		concerned = hashvalue == 0;
+
+		for (int i = 0; i < source->ntypes && !concerned; i++)
+			concerned = source->type_hash[i] == hashvalue;
+		source->stale |= concerned;
+		any |= concerned;
+	}
+	if (any)
+		cac_source_changes++;
+}
+
 static void
 forget_source_syscache(Datum arg, int cacheid, uint32 hashvalue)
 {
@@ -130,6 +155,8 @@ register_callbacks(void)
 									  PointerGetDatum(&catalog_relid));
 		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_source_syscache,
 									  (Datum) 0);
+		CacheRegisterSyscacheCallback(ENUMOID, forget_source_syscache, (Datum) 0);
+		CacheRegisterSyscacheCallback(TYPEOID, forget_source_type, (Datum) 0);
 		RegisterXactCallback(free_retired_sources, NULL);
 	}
 	/* DROP and CREATE EXTENSION give it another OID */
@@ -367,6 +394,29 @@ load_row(Source *source)
 }
 
 /*
+ * Note by which hashes the types of the columns are known to the type cache, so
+ * that forget_source_type() can tell them.
+ */
+static void
+load_type_hashes(Source *source)
+{
+	for (int i = 0; i < source->ncolumns; i++)
+	{
+		Oid			type = source->column[i].type;
+		Oid			base;
+
+		if (source->column[i].name == NULL || type < FirstNormalObjectId)
+			continue;
+		base = getBaseType(type);
+		source->type_hash[source->ntypes++] =
+			GetSysCacheHashValue1(TYPEOID, ObjectIdGetDatum(type));
+		if (base != type && base >= FirstNormalObjectId)
+			source->type_hash[source->ntypes++] =
+				GetSysCacheHashValue1(TYPEOID, ObjectIdGetDatum(base));
+	}
+}
+
+/*
  * Build a source from the catalogs; NULL if there is none of that name.
  */
 static Source *
@@ -394,6 +444,7 @@ load_source(const char *name)
 	}
 	load_tables(source);
 	cac_load_columns(source);
+	load_type_hashes(source);
 	cac_load_labels(source);
 
 	MemoryContextSwitchTo(old);
@@ -545,8 +596,10 @@ load_triggers(Source *source, SourceTable table)
 		Trigger    *trigger = &rel->trigdesc->triggers[i];
 
 		if (table == TABLE_MESSAGES && strcmp(trigger->tgname, HINT_TRIGGER) == 0)
-			source->hinted = trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
-				trigger->tgenabled == TRIGGER_FIRES_ALWAYS;
+			source->hinted = (trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
+							  trigger->tgenabled == TRIGGER_FIRES_ALWAYS) &&
+				cac_source_words_plain(source, "status") &&
+				cac_source_words_plain(source, "message_type");
 		else if (!trigger->tgisinternal)
 			source->plain = false;
 	}
@@ -566,6 +619,31 @@ know_triggers(Source *source)
 	load_triggers(source, TABLE_CAMPAIGNS);
 	load_triggers(source, TABLE_MESSAGES);
 	source->triggers_known = true;
+}
+
+/*
+ * cac_source_words_plain
+ *		Can the trigger read the words of this column of messages?  They must be
+ *		those of an enum, or equal if and only if their characters are.
+ */
+bool
+cac_source_words_plain(const Source *source, const char *standard_name)
+{
+	const SourceColumn *column = cac_source_column(source, TABLE_MESSAGES,
+												   standard_name);
+	Oid			relid = source->relid[TABLE_MESSAGES];
+	Oid			base = getBaseType(column->type);
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+
+	if (column->name == NULL || get_typtype(base) == TYPTYPE_ENUM)
+		return true;
+	if (base != TEXTOID && base != VARCHAROID && base != BPCHAROID)
+		return false;
+	get_atttypetypmodcoll(relid, get_attnum(relid, column->name),
+						  &type, &typmod, &collation);
+	return get_collation_isdeterministic(collation);
 }
 
 /*

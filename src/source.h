@@ -142,6 +142,8 @@ typedef struct Source
 	bool		hinted;
 	bool		plain;
 	bool		renamed;		/* some table is not called as when attached */
+	uint32		type_hash[2 * MAX_SOURCE_COLUMNS];	/* of columns' types */
+	int			ntypes;
 	char	   *attached_name[NUM_SOURCE_TABLES];
 	Jsonb	   *columns;		/* as in campaign_source */
 	Jsonb	   *labels;
@@ -158,6 +160,8 @@ extern char *cac_source_choose(const char *name);
 extern List *cac_source_list(bool only_own);
 extern bool cac_source_acts(const Source *source);
 extern bool cac_source_hinted(const Source *source);
+extern bool cac_source_words_plain(const Source *source,
+								   const char *standard_name);
 extern bool cac_source_plain(const Source *source);
 extern void cac_source_check(const Source *source);
 extern bool cac_source_has_rights(const Source *source, bool writing);

@@ -5,25 +5,32 @@
  * The statements are templates, see template.c.  Status words are literals in
  * them, so that a partial index on a status serves; all else is bound.  Every
  * statement on messages and interactions has the campaign's key, in subqueries
- * too, so that it runs on one partition or one shard.  Plans are kept with the
- * Source and vanish with it.
+ * too, so that it runs on one partition or one shard; but for interactions
+ * that have no campaign.  Plans are kept with the Source and vanish with it.
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "queries.h"
 #include "statements.h"
 #include "template.h"
+#include "views.h"
 
 StaticAssertDecl(STATEMENT_WRITE_STATISTICS < MAX_STATEMENTS,
 				 "MAX_STATEMENTS is too small");
 
-#define MAX_FRAGMENTS	4
+#define MAX_FRAGMENTS	8
+
+/* When the message m was sent, $3 being the campaign's start */
+#define MOMENT	"coalesce(@m.sent_at@, greatest(@m.created_at@, $3))"
 
 /* Statistics columns, in the order of CampaignStatistic */
 static const char *const statistic_columns[NUM_STATISTICS] = {
@@ -43,6 +50,15 @@ open_statement(const Source *source)
 	return cac_expand(source,
 				  "SELECT @c.id@ FROM @campaigns@ AS c"
 				  " WHERE @c.status:sending@ ORDER BY 1", NULL);
+}
+
+/*
+ * "clause" locks rows of a table, where that can be done.
+ */
+static const char *
+row_lock(const Source *source, SourceTable table, const char *clause)
+{
+	return cac_rows_can_be_locked(source->relid[table]) ? clause : "";
 }
 
 /*
@@ -72,14 +88,117 @@ read_statement(const Source *source, CampaignLock lock)
 							 STATISTIC_IS_ABSENT);
 	}
 	fragments[0] = statistics.data;
-	fragments[1] = locking[lock];
+	fragments[1] = row_lock(source, TABLE_CAMPAIGNS, locking[lock]);
 	return cac_expand(source,
-				  "SELECT @c.status@::pg_catalog.text, @c.created_at@, @c.started_at@,"
+				  "SELECT @c.status@::pg_catalog.text, @c.status:sending@,"
+				  " @c.status:completed@, @c.status:failed@, @c.created_at@, @c.started_at@,"
 				  " @c.resumed_at@, @c.completed_at@, @c.total_recipients@::pg_catalog.int8,"
 				  " @c.interaction_timeout@, @c.campaign_timeout@,"
 				  " @c.completion_rule@::pg_catalog.text@$1@"
 				  " FROM @campaigns@ AS c WHERE @c.id@ @=@ $1@$2@", fragments);
 }
+
+/* ----------------------------------------------------------------
+ *		Interactions
+ *
+ * Most tell their campaign.  One that tells none belongs to the campaigns of
+ * its contact whose Message 1 was sent before it came.  Which of the two there
+ * may be is known beforehand, so that nothing is looked for in vain.
+ * ----------------------------------------------------------------
+ */
+
+static bool
+tell_campaign(const Source *source)
+{
+	return source->table[TABLE_INTERACTIONS] != NULL &&
+		cac_source_column(source, TABLE_INTERACTIONS, "campaign_id")->name != NULL;
+}
+
+static bool
+may_lack_campaign(const Source *source)
+{
+	const SourceColumn *campaign = cac_source_column(source, TABLE_INTERACTIONS,
+													 "campaign_id");
+	HeapTuple	tuple;
+	bool		nullable;
+
+	if (source->table[TABLE_INTERACTIONS] == NULL ||
+		cac_source_column(source, TABLE_INTERACTIONS, "received_at")->name == NULL)
+		return false;
+	if (campaign->name == NULL)
+		return true;
+	tuple = SearchSysCacheAttName(source->relid[TABLE_INTERACTIONS], campaign->name);
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	nullable = !((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
+	ReleaseSysCache(tuple);
+	return nullable;
+}
+
+/*
+ * The beginning of a condition: the interaction i tells no campaign.
+ */
+static char *
+lacks_campaign(const Source *source)
+{
+	return tell_campaign(source) ? cac_expand(source, "@i.campaign_id@ IS NULL AND ", NULL) :
+		"";
+}
+
+/*
+ * Has the contact of the message m sent no reply, nor a reaction, since, that
+ * tells no campaign?
+ */
+static char *
+quiet_condition(const Source *source)
+{
+	const char *fragments[MAX_FRAGMENTS];
+
+	fragments[0] = lacks_campaign(source);
+	return cac_expand(source,
+					  "NOT EXISTS (SELECT FROM @interactions@ AS i"
+					  " WHERE @$1@@i.contact_id@ @=i.contact_id,m.contact_id@ @m.contact_id@"
+					  " AND " MOMENT " @<@ @i.received_at@"
+					  " AND @i.interaction_type:reply,reaction@)", fragments);
+}
+
+/*
+ * How many replies and reactions there are in the campaign $1; $3 its start.
+ */
+static char *
+interaction_count(const Source *source)
+{
+	const char *fragments[MAX_FRAGMENTS];
+	char	   *telling = NULL;
+	char	   *others;
+
+	if (tell_campaign(source))
+		telling = cac_expand(source,
+							 "(SELECT pg_catalog.count(*) FROM @interactions@ AS i"
+							 " WHERE @i.campaign_id@ @=@ $1"
+							 " AND @i.interaction_type:reply,reaction@)", NULL);
+	if (!may_lack_campaign(source))
+		return telling ? telling : "0::pg_catalog.int8";
+
+	fragments[0] = lacks_campaign(source);
+	others = cac_expand(source,
+						"(SELECT pg_catalog.count(*) FROM (SELECT @m.contact_id@ AS id,"
+						"  pg_catalog.min(" MOMENT ") AS moment"
+						"  FROM @messages@ AS m WHERE @m.campaign_id@ @=@ $1"
+						"  AND @m.message_type:message_1@"
+						"  AND @m.status:sent,delivered,read,no_interaction@"
+						"  GROUP BY @m.contact_id@) AS contact"
+						" JOIN @interactions@ AS i"
+						" ON @$1@@i.contact_id@ @=i.contact_id,m.contact_id@ contact.id"
+						" AND contact.moment @<@ @i.received_at@"
+						" AND @i.interaction_type:reply,reaction@)", fragments);
+	return telling ? psprintf("%s OPERATOR(pg_catalog.+) %s", telling, others) : others;
+}
+
+/* ----------------------------------------------------------------
+ *		Reading a campaign's messages
+ * ----------------------------------------------------------------
+ */
 
 /*
  * One campaign's tally; $1 its key, $2 the cutoff before which a Message 1 has
@@ -88,30 +207,34 @@ read_statement(const Source *source, CampaignLock lock)
  * Innermost, one row a contact; around it, whether the contact has been silent
  * (an EXISTS for those alone whose Message 1 has expired; OFFSET 0 keeps it
  * from being evaluated once for each column that uses it); outermost, sums.
+ * An interaction that tells no campaign ends the silence after the messages
+ * that were sent before it: whether there is one is asked for each message.
  */
 static char *
 tally_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
+	bool		each = may_lack_campaign(source);
 
-	if (source->table[TABLE_INTERACTIONS] != NULL)
-	{
-		fragments[0] = cac_expand(source,
-							  "(SELECT pg_catalog.count(*) FROM @interactions@ AS i"
-							  " WHERE @i.campaign_id@ @=@ $1"
-							  " AND @i.interaction_type:reply,reaction@)", NULL);
-		fragments[1] = cac_expand(source,
-							  "NOT EXISTS (SELECT FROM @interactions@ AS i"
-							  " WHERE @i.campaign_id@ @=@ $1"
-							  " AND @i.campaign_id@ @=@ contact.campaign"
-							  " AND @i.contact_id@ @=@ contact.id"
-							  " AND @i.interaction_type:reply,reaction@)", NULL);
-	}
-	else
-	{
-		fragments[0] = "0::pg_catalog.int8";
-		fragments[1] = "true";
-	}
+	fragments[0] = interaction_count(source);
+	fragments[1] = !tell_campaign(source) ? "true" :
+		cac_expand(source,
+				   "NOT EXISTS (SELECT FROM @interactions@ AS i"
+				   " WHERE @i.campaign_id@ @=@ $1"
+				   " AND @i.campaign_id@ @=@ contact.campaign"
+				   " AND @i.contact_id@ @=i.contact_id,m.contact_id@ contact.id"
+				   " AND @i.interaction_type:reply,reaction@)", NULL);
+	fragments[2] = each ? "due" : "aged";
+	fragments[3] = each ? "old AND quiet" : "old";
+	fragments[4] = !each ? "" :
+		"    pg_catalog.count(*) FILTER (WHERE message_1 AND old AND quiet AND (sent OR delivered OR read)) AS due,";
+	fragments[5] = !each ? "" :
+		psprintf(" CASE WHEN %s THEN %s ELSE true END AS quiet,",
+				 cac_expand(source,
+							"@m.message_type:message_1@ AND @m.status:sent,delivered,read@"
+							" AND " MOMENT " @<@ $2", NULL),
+				 quiet_condition(source));
+	fragments[6] = each ? " OFFSET 0" : "";
 	return cac_expand(source,
 				  "SELECT coalesce(pg_catalog.sum(messages), 0)::pg_catalog.int8,"
 				  " coalesce(pg_catalog.sum(pending), 0)::pg_catalog.int8,"
@@ -130,8 +253,8 @@ tally_statement(const Source *source)
 				  " coalesce(pg_catalog.sum(aged_sent) FILTER (WHERE silent), 0)::pg_catalog.int8,"
 				  " coalesce(pg_catalog.sum(aged_delivered) FILTER (WHERE silent), 0)::pg_catalog.int8,"
 				  " coalesce(pg_catalog.sum(aged_read) FILTER (WHERE silent), 0)::pg_catalog.int8,"
-				  " pg_catalog.count(*) FILTER (WHERE finished AND NOT (awaiting AND NOT (silent AND in_flight @=@ aged))),"
-				  " pg_catalog.count(*) FILTER (WHERE awaiting AND NOT (silent AND in_flight @=@ aged)),"
+				  " pg_catalog.count(*) FILTER (WHERE finished AND NOT (awaiting AND NOT (silent AND in_flight @=@ @$3@))),"
+				  " pg_catalog.count(*) FILTER (WHERE awaiting AND NOT (silent AND in_flight @=@ @$3@)),"
 				  " pg_catalog.max(last_sent),"
 				  " @$1@"
 				  " FROM (SELECT contact.*,"
@@ -154,9 +277,10 @@ tally_statement(const Source *source)
 				  "    pg_catalog.count(*) FILTER (WHERE message_2"
 				  "     AND (sent OR delivered OR read OR failed OR no_interaction)) AS message_2_done,"
 				  "    pg_catalog.count(*) FILTER (WHERE message_1 AND old AND (sent OR delivered OR read)) AS aged,"
-				  "    pg_catalog.count(*) FILTER (WHERE message_1 AND old AND sent) AS aged_sent,"
-				  "    pg_catalog.count(*) FILTER (WHERE message_1 AND old AND delivered) AS aged_delivered,"
-				  "    pg_catalog.count(*) FILTER (WHERE message_1 AND old AND read) AS aged_read,"
+				  "@$5@"
+				  "    pg_catalog.count(*) FILTER (WHERE message_1 AND @$4@ AND sent) AS aged_sent,"
+				  "    pg_catalog.count(*) FILTER (WHERE message_1 AND @$4@ AND delivered) AS aged_delivered,"
+				  "    pg_catalog.count(*) FILTER (WHERE message_1 AND @$4@ AND read) AS aged_read,"
 				  "    pg_catalog.max(sent_at) FILTER (WHERE counted) AS last_sent"
 				  "   FROM (SELECT @m.campaign_id@ AS campaign, @m.contact_id@ AS id,"
 				  "     CASE WHEN @m.contact_id@ IS NULL THEN @m.id@ END AS alone,"
@@ -169,10 +293,11 @@ tally_statement(const Source *source)
 				  "     @m.status:read@ AS read,"
 				  "     @m.status:failed@ AS failed,"
 				  "     @m.status:no_interaction@ AS no_interaction,"
-				  "     coalesce(@m.sent_at@, greatest(@m.created_at@, $3)) @<@ $2 AS old,"
+				  "     " MOMENT " @<@ $2 AS old,"
+				  "@$6@"
 				  "     @m.sent_at@ AS sent_at"
 				  "    FROM @messages@ AS m WHERE @m.campaign_id@ @=@ $1"
-				  "     AND @m.message_type:message_1,message_2@) AS message"
+				  "     AND @m.message_type:message_1,message_2@@$7@) AS message"
 				  "   GROUP BY campaign, id, alone) AS contact"
 				  "  WHERE contact.messages @<>@ 0 OFFSET 0) AS contact", fragments);
 }
@@ -192,7 +317,8 @@ witness_condition(const Source *source, const char *awaits)
 					  " AND @m.status:sent,delivered,read,failed,no_interaction,ignored@ IS NOT TRUE"
 					  " OR @$1@ AND @m.message_type:message_1@ AND @m.status:sent,delivered,read@"
 					  " AND NOT EXISTS (SELECT FROM @messages@ AS n"
-					  "  WHERE @n.campaign_id@ @=@ @m.campaign_id@ AND @n.contact_id@ @=@ @m.contact_id@"
+					  "  WHERE @n.campaign_id@ @=@ @m.campaign_id@"
+					  "  AND @n.contact_id@ @=m.contact_id@ @m.contact_id@"
 					  "  AND @n.message_type:message_2@"
 					  "  AND @n.status:sent,delivered,read,failed,no_interaction@))", fragments);
 }
@@ -207,15 +333,13 @@ static char *
 witness_statement(const Source *source, bool next)
 {
 	const char *fragments[MAX_FRAGMENTS];
-	const SourceColumn *id = cac_source_column(source, TABLE_MESSAGES, "id");
 
 	fragments[0] = witness_condition(source, "$2");
-	fragments[1] = format_type_extended(id->type, -1, FORMAT_TYPE_FORCE_QUALIFY);
 	fragments[1] = next ?
 		cac_expand(source,
-				   " AND @m.contact_id@ @<=@ (SELECT @n.contact_id@"
+				   " AND @m.contact_id@ @<=m.contact_id@ (SELECT @n.contact_id@"
 				   " FROM @messages@ AS n WHERE @n.campaign_id@ @=@ $1"
-				   " AND @n.id@ @=@ CAST($3 AS @$2@))", fragments) : "";
+				   " AND @n.id@ @=m.id@ $3@::m.id@)", NULL) : "";
 	return cac_expand(source,
 					  "SELECT @m.id@::pg_catalog.text FROM @messages@ AS m"
 					  " WHERE @m.campaign_id@ @=@ $1 AND @$1@@$2@"
@@ -233,8 +357,8 @@ awaits_of_campaign(const Source *source)
 	if (cac_source_column(source, TABLE_CAMPAIGNS, "completion_rule")->name == NULL)
 		return awaits ? "true" : "false";
 	return cac_expand(source,
-					  awaits ? "@c.completion_rule@::pg_catalog.text IS DISTINCT FROM 'messages'" :
-					  "@c.completion_rule@::pg_catalog.text IS NOT DISTINCT FROM 'contacts'",
+					  awaits ? "(@c.completion_rule@::pg_catalog.text @=@ 'messages') IS NOT TRUE" :
+					  "(@c.completion_rule@::pg_catalog.text @=@ 'contacts') IS TRUE",
 					  NULL);
 }
 
@@ -246,19 +370,17 @@ static char *
 verify_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
-	const SourceColumn *id = cac_source_column(source, TABLE_MESSAGES, "id");
 
 	fragments[0] = witness_condition(source, awaits_of_campaign(source));
-	fragments[1] = format_type_extended(id->type, -1, FORMAT_TYPE_FORCE_QUALIFY);
 	/* a campaign's own rule, where it can have one */
-	fragments[2] = cac_source_column(source, TABLE_CAMPAIGNS, "completion_rule")->name == NULL ?
+	fragments[1] = cac_source_column(source, TABLE_CAMPAIGNS, "completion_rule")->name == NULL ?
 		"" : cac_expand(source, " JOIN @campaigns@ AS c ON @c.id@ @=@ w.campaign", NULL);
 	return cac_expand(source,
 					  "SELECT w.n FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
 					  " WITH ORDINALITY AS w(campaign, witness, n)"
-					  "@$3@"
+					  "@$2@"
 					  " JOIN @messages@ AS m ON @m.campaign_id@ @=@ w.campaign"
-					  "  AND @m.id@ @=@ CAST(w.witness AS @$2@)"
+					  "  AND @m.id@ @=m.id@ w.witness@::m.id@"
 					  " WHERE @$1@", fragments);
 }
 
@@ -283,32 +405,24 @@ sent_statement(const Source *source)
 static char *
 verify_sent_statement(const Source *source)
 {
-	const char *fragments[MAX_FRAGMENTS];
-	const SourceColumn *id = cac_source_column(source, TABLE_MESSAGES, "id");
-
-	fragments[0] = format_type_extended(id->type, -1, FORMAT_TYPE_FORCE_QUALIFY);
 	return cac_expand(source,
 					  "SELECT w.n FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
 					  " WITH ORDINALITY AS w(campaign, witness, n)"
 					  " JOIN @messages@ AS m ON @m.campaign_id@ @=@ w.campaign"
-					  "  AND @m.id@ @=@ CAST(w.witness AS @$1@)"
-					  " WHERE $3 @<@ @m.sent_at@ AND @m.status:ignored@ IS NOT TRUE", fragments);
+					  "  AND @m.id@ @=m.id@ w.witness@::m.id@"
+					  " WHERE $3 @<@ @m.sent_at@ AND @m.status:ignored@ IS NOT TRUE", NULL);
 }
 
 /*
  * How many messages of the campaign $1 are in which status: the part of the
- * tally that the statistics need, for a fifth of the price.
+ * tally that the statistics need, for a fifth of the price.  $3 its start.
  */
 static char *
 count_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
-	fragments[0] = source->table[TABLE_INTERACTIONS] == NULL ? "0::pg_catalog.int8" :
-		cac_expand(source,
-				   "(SELECT pg_catalog.count(*) FROM @interactions@ AS i"
-				   " WHERE @i.campaign_id@ @=@ $1"
-				   " AND @i.interaction_type:reply,reaction@)", NULL);
+	fragments[0] = interaction_count(source);
 	return cac_expand(source,
 					  "SELECT pg_catalog.count(*) FILTER (WHERE @m.status:ignored@ IS NOT TRUE),"
 					  " pg_catalog.count(*) FILTER (WHERE @m.status:pending@),"
@@ -328,21 +442,25 @@ count_statement(const Source *source)
 static const char *
 silent_condition(const Source *source)
 {
-	const char *no_message_2 =
-		cac_expand(source,
-			   " AND NOT EXISTS (SELECT FROM @messages@ AS n"
-			   " WHERE @n.campaign_id@ @=@ @m.campaign_id@ AND @n.campaign_id@ @=@ $1"
-			   " AND @n.contact_id@ @=@ @m.contact_id@ AND @n.message_type:message_2@)",
-			   NULL);
+	StringInfoData condition;
 
-	if (source->table[TABLE_INTERACTIONS] == NULL)
-		return no_message_2;
-	return psprintf("%s%s", no_message_2,
-					cac_expand(source,
-						   " AND NOT EXISTS (SELECT FROM @interactions@ AS i"
-						   " WHERE @i.campaign_id@ @=@ @m.campaign_id@ AND @i.campaign_id@ @=@ $1"
-						   " AND @i.contact_id@ @=@ @m.contact_id@"
-						   " AND @i.interaction_type:reply,reaction@)", NULL));
+	initStringInfo(&condition);
+	appendStringInfoString(&condition,
+						   cac_expand(source,
+									  " AND NOT EXISTS (SELECT FROM @messages@ AS n"
+									  " WHERE @n.campaign_id@ @=@ @m.campaign_id@ AND @n.campaign_id@ @=@ $1"
+									  " AND @n.contact_id@ @=m.contact_id@ @m.contact_id@"
+									  " AND @n.message_type:message_2@)", NULL));
+	if (tell_campaign(source))
+		appendStringInfoString(&condition,
+							   cac_expand(source,
+										  " AND NOT EXISTS (SELECT FROM @interactions@ AS i"
+										  " WHERE @i.campaign_id@ @=@ @m.campaign_id@ AND @i.campaign_id@ @=@ $1"
+										  " AND @i.contact_id@ @=i.contact_id,m.contact_id@ @m.contact_id@"
+										  " AND @i.interaction_type:reply,reaction@)", NULL));
+	if (may_lack_campaign(source))
+		appendStringInfo(&condition, " AND %s", quiet_condition(source));
+	return condition.data;
 }
 
 /*
@@ -358,7 +476,7 @@ due_condition(const Source *source)
 	return cac_expand(source,
 					  "@m.campaign_id@ @=@ $1 AND @m.message_type:message_1@"
 					  " AND @m.status:sent,delivered,read@"
-					  " AND coalesce(@m.sent_at@, greatest(@m.created_at@, $3)) @<@ $2@$1@",
+					  " AND " MOMENT " @<@ $2@$1@",
 					  fragments);
 }
 
@@ -386,15 +504,17 @@ mark_assignments(const Source *source)
 static char *
 marked_columns(const Source *source)
 {
-	if (source->table[TABLE_CONTACTS] == NULL)
+	if (source->table[TABLE_CONTACTS] == NULL || !source->log_messages)
 		return cac_expand(source, "@m.id@::pg_catalog.text AS id,"
 						  " NULL::pg_catalog.text AS name,"
 						  " @m.contact_id@::pg_catalog.text AS number", NULL);
 	return cac_expand(source, "@m.id@::pg_catalog.text AS id,"
 					  " (SELECT pg_catalog.concat_ws(' ', @k.first_name@, @k.last_name@)"
-					  " FROM @contacts@ AS k WHERE @k.id@ @=@ @m.contact_id@) AS name,"
+					  " FROM @contacts@ AS k WHERE @k.id@ @=k.id,m.contact_id@ @m.contact_id@"
+					  " LIMIT 1) AS name,"
 					  " (SELECT @k.full_number@::pg_catalog.text"
-					  " FROM @contacts@ AS k WHERE @k.id@ @=@ @m.contact_id@) AS number", NULL);
+					  " FROM @contacts@ AS k WHERE @k.id@ @=k.id,m.contact_id@ @m.contact_id@"
+					  " LIMIT 1) AS number", NULL);
 }
 
 /*
@@ -435,16 +555,49 @@ due_statement(const Source *source)
 					  " FROM (SELECT @m.id@ AS id, t.moment, t.moment @<@ $2 AS old,"
 					  "  CASE WHEN t.moment @<@ $2 THEN true@$1@ ELSE false END AS silent"
 					  "  FROM @messages@ AS m CROSS JOIN LATERAL"
-					  "   (SELECT coalesce(@m.sent_at@, greatest(@m.created_at@, $3)) AS moment) AS t"
+					  "   (SELECT " MOMENT " AS moment) AS t"
 					  "  WHERE @m.campaign_id@ @=@ $1 AND @m.message_type:message_1@"
 					  "   AND @m.status:sent,delivered,read@ OFFSET 0) AS message", fragments);
+}
+
+/* ----------------------------------------------------------------
+ *		Writing
+ *
+ * Rows are locked first and then updated.  A row of a table is found again by
+ * where it is, so that one that has changed since it was locked cannot be taken
+ * for the other; a row of a view, which is nowhere, by its id, and by what it
+ * was locked for, as a lock may not reach it.
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * What the row m of messages is found again by.
+ */
+static const char *
+row_columns(const Source *source)
+{
+	if (cac_is_view(source->relid[TABLE_MESSAGES]))
+		return cac_expand(source, "@m.id@ AS id", NULL);
+	return "m.tableoid AS relation, m.ctid AS place";
+}
+
+/*
+ * Is the row m the one "found"?  "condition" is a template.
+ */
+static const char *
+same_row(const Source *source, const char *condition)
+{
+	if (cac_is_view(source->relid[TABLE_MESSAGES]))
+		return psprintf("%s AND %s",
+						cac_expand(source, "@m.id@ @=m.id@ found.id", NULL),
+						cac_expand(source, condition, NULL));
+	return cac_expand(source, "m.ctid @=@ found.place AND m.tableoid @=@ found.relation", NULL);
 }
 
 /*
  * Mark the expired messages of one campaign: $1 its key, $2 the cutoff, $3 its
  * start, $5 the error message, $6 as_of.  Rows that somebody else holds are
- * left for the next sweep; a row is found again by where it is, so that one
- * that has changed since it was locked cannot be taken for the other.
+ * left for the next sweep.
  *
  * $4 is a bound below which the hash of the message's id must be: of an
  * ascending series of bounds each marks a share of every page, see
@@ -461,13 +614,15 @@ mark_statement(const Source *source)
 	fragments[2] = source->log_messages ?
 		psprintf(" RETURNING %s", marked_columns(source)) : "";
 	fragments[3] = message_hash(source);
+	fragments[4] = row_columns(source);
+	fragments[5] = row_lock(source, TABLE_MESSAGES, " FOR NO KEY UPDATE OF m SKIP LOCKED");
+	fragments[6] = same_row(source, "@m.status:sent,delivered,read@");
 	return cac_expand(source,
-					  "WITH due AS (SELECT m.tableoid AS relation, m.ctid AS place"
+					  "WITH found AS (SELECT @$5@"
 					  " FROM @messages@ AS m WHERE @$1@"
-					  " AND @$4@ @<@ $4"
-					  " FOR NO KEY UPDATE OF m SKIP LOCKED)"
-					  " UPDATE @messages@ AS m SET @$2@ FROM due"
-					  " WHERE m.ctid @=@ due.place AND m.tableoid @=@ due.relation"
+					  " AND @$4@ @<@ $4@$6@)"
+					  " UPDATE @messages@ AS m SET @$2@ FROM found"
+					  " WHERE @$7@"
 					  " AND @m.campaign_id@ @=@ $1@$3@", fragments);
 }
 
@@ -477,7 +632,7 @@ mark_statement(const Source *source)
  * are passed over; mark_statement() finds the latter.  (The CASE is for the
  * planner, which takes an xmax of 0 for a rarity.)  Between reading a row
  * and updating it somebody may lock it still: then this waits, within
- * lock_timeout.
+ * lock_timeout.  Not for views, whose rows have no xmax.
  */
 static char *
 mark_free_statement(const Source *source)
@@ -505,27 +660,25 @@ static char *
 mark_batch_statement(const Source *source, bool resume)
 {
 	const char *fragments[MAX_FRAGMENTS];
-	const SourceColumn *contact = cac_source_column(source, TABLE_MESSAGES,
-													"contact_id");
 
 	fragments[0] = due_condition(source);
 	fragments[1] = mark_assignments(source);
 	fragments[2] = marked_columns(source);
-	fragments[3] = format_type_extended(contact->type, -1,
-										FORMAT_TYPE_FORCE_QUALIFY);
 	fragments[3] = resume ?
-		cac_expand(source, " AND @m.contact_id@ @<=@ CAST($7 AS @$4@)", fragments) : "";
+		cac_expand(source, " AND @m.contact_id@ @<=m.contact_id@ $7@::m.contact_id@", NULL) : "";
+	fragments[4] = row_columns(source);
+	fragments[5] = row_lock(source, TABLE_MESSAGES, " FOR NO KEY UPDATE OF m SKIP LOCKED");
+	fragments[6] = same_row(source, "@m.status:sent,delivered,read@");
 	return cac_expand(source,
-					  "WITH due AS (SELECT m.tableoid AS relation, m.ctid AS place,"
-					  "  @m.contact_id@ AS contact FROM @messages@ AS m WHERE @$1@@$4@"
-					  "  ORDER BY @m.contact_id@ DESC LIMIT $4 FOR NO KEY UPDATE OF m SKIP LOCKED),"
-					  " marked AS (UPDATE @messages@ AS m SET @$2@ FROM due"
-					  "  WHERE m.ctid @=@ due.place AND m.tableoid @=@ due.relation"
-					  "  AND @m.campaign_id@ @=@ $1"
+					  "WITH found AS (SELECT @$5@, @m.contact_id@ AS contact"
+					  "  FROM @messages@ AS m WHERE @$1@@$4@"
+					  "  ORDER BY @m.contact_id@ DESC LIMIT $4@$6@),"
+					  " marked AS (UPDATE @messages@ AS m SET @$2@ FROM found"
+					  "  WHERE @$7@ AND @m.campaign_id@ @=@ $1"
 					  "  RETURNING @$3@, @m.status:no_interaction@ AS done)"
 					  " SELECT marked.id, marked.name, marked.number,"
-					  "  (SELECT due.contact::pg_catalog.text FROM due"
-					  "   WHERE due.contact IS NOT NULL ORDER BY due.contact LIMIT 1)"
+					  "  (SELECT found.contact::pg_catalog.text FROM found"
+					  "   WHERE found.contact IS NOT NULL ORDER BY found.contact LIMIT 1)"
 					  " FROM marked WHERE marked.done", fragments);
 }
 
@@ -548,14 +701,17 @@ fail_statement(const Source *source)
 	cac_append_assignment(&set, source, TABLE_MESSAGES, "error_message", "$2");
 	cac_append_assignment(&set, source, TABLE_MESSAGES, "updated_at", "$3");
 	fragments[0] = set.data;
+	fragments[1] = row_columns(source);
+	fragments[2] = row_lock(source, TABLE_MESSAGES, " FOR NO KEY UPDATE OF m");
+	fragments[3] = same_row(source, "@m.status:pending@");
 	return cac_expand(source,
-					  "WITH pending AS (SELECT m.tableoid AS relation, m.ctid AS place"
+					  "WITH found AS (SELECT @$2@"
 					  " FROM @messages@ AS m WHERE @m.campaign_id@ @=@ $1"
 					  " AND @m.status:pending@ AND @m.message_type:message_1,message_2@"
-					  " LIMIT $4 FOR NO KEY UPDATE OF m)"
-					  " , changed AS (UPDATE @messages@ AS m SET @$1@ FROM pending"
-					  "  WHERE m.ctid @=@ pending.place AND m.tableoid @=@ pending.relation"
-					  "  AND @m.campaign_id@ @=@ $1 RETURNING @m.status:failed@ AS done)"
+					  " LIMIT $4@$3@)"
+					  " , changed AS (UPDATE @messages@ AS m SET @$1@ FROM found"
+					  "  WHERE @$4@ AND @m.campaign_id@ @=@ $1"
+					  "  RETURNING @m.status:failed@ AS done)"
 					  " SELECT pg_catalog.count(*) FROM changed WHERE done", fragments);
 }
 
@@ -563,7 +719,7 @@ fail_statement(const Source *source)
  * Write one campaign: $1 its key, $2 .. $9 the statistics, $10 as_of, and
  * with_status also $11 the status and $12 completed_at.  Statistics alone
  * leave the status unmentioned, for the sake of the application's triggers.
- * NULL where the table has none of these columns.
+ * Where the table has none of these columns nothing is written.
  */
 static char *
 write_statement(const Source *source, bool with_status)
@@ -581,6 +737,8 @@ write_statement(const Source *source, bool with_status)
 		cac_append_assignment(&set, source, TABLE_CAMPAIGNS, statistic_columns[i],
 						  psprintf("$%d", 2 + i));
 	cac_append_assignment(&set, source, TABLE_CAMPAIGNS, "updated_at", "$10");
+	if (set.len == 0)
+		return "SELECT NULL::pg_catalog.timestamptz WHERE false";
 	fragments[0] = set.data;
 	return cac_expand(source,
 				  "UPDATE @campaigns@ AS c SET @$1@ WHERE @c.id@ @=@ $1"

@@ -31,7 +31,6 @@
 #include "miscadmin.h"
 #include "parser/parse_func.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/regproc.h"
@@ -79,8 +78,9 @@ typedef struct NoteWord
 /* A column that holds such words. */
 typedef struct WordColumn
 {
-	AttrNumber	attno;
-	bool		is_enum;		/* or else text or varchar */
+	AttrNumber	attno;			/* 0: there is none, all mean "otherwise" */
+	bool		is_enum;		/* or else text, varchar or character */
+	bool		is_padded;		/* character */
 	int			otherwise;		/* the meaning of any other value */
 	int			nwords;
 	NoteWord   *words;
@@ -120,12 +120,6 @@ PG_FUNCTION_INFO_V1(campaign_note_message);
  * ----------------------------------------------------------------
  */
 
-static void
-forget_words(Datum arg, int cacheid, uint32 hashvalue)
-{
-	other_changes++;
-}
-
 /*
  * What a table was learnt as is good while this is what it was: no source, nor
  * any of its tables, nor an enum has changed.  (A partition's columns stay
@@ -163,7 +157,6 @@ start_noting(void)
 	control.hcxt = CacheMemoryContext;
 	noted_tables = hash_create("campaign_autoclose noted tables", 16, &control,
 							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	CacheRegisterSyscacheCallback(ENUMOID, forget_words, (Datum) 0);
 	RegisterXactCallback(forget_old_snapshot, NULL);
 }
 
@@ -182,9 +175,11 @@ add_words(NotedTable *table, WordColumn *column, Oid type,
 		NoteWord   *word = &column->words[column->nwords++];
 
 		word->text = pstrdup(label->words[i]);
-		word->len = strlen(word->text);
+		word->len = column->is_padded ?
+			bpchartruelen(unconstify(char *, word->text), strlen(word->text)) :
+			strlen(word->text);
 		word->meaning = meaning;
-		word->value = !column->is_enum ? InvalidOid :
+		word->value = !column->is_enum || word->len >= NAMEDATALEN ? InvalidOid :
 			GetSysCacheOid2(ENUMTYPOIDNAME, Anum_pg_enum_oid,
 							ObjectIdGetDatum(type), CStringGetDatum(word->text));
 	}
@@ -192,8 +187,8 @@ add_words(NotedTable *table, WordColumn *column, Oid type,
 }
 
 /*
- * A column of words by its standard name, still without any.  False where the
- * table has no such column, or of a type that we cannot read.
+ * A column of words by its standard name, still without any.  False where it is
+ * of a type that we cannot read.
  */
 static bool
 find_word_column(NotedTable *table, const Source *source,
@@ -202,14 +197,16 @@ find_word_column(NotedTable *table, const Source *source,
 	const char *name = cac_source_column(source, TABLE_MESSAGES, standard_name)->name;
 
 	memset(column, 0, sizeof(*column));
+	*type = InvalidOid;
 	if (name == NULL)
-		return false;
+		return true;
 	column->attno = get_attnum(table->relid, name);
 	if (column->attno <= 0)
 		return false;
 	*type = getBaseType(get_atttype(table->relid, column->attno));
 	column->is_enum = get_typtype(*type) == TYPTYPE_ENUM;
-	return column->is_enum || *type == TEXTOID || *type == VARCHAROID;
+	column->is_padded = *type == BPCHAROID;
+	return cac_source_words_plain(source, standard_name);
 }
 
 static bool
@@ -248,6 +245,11 @@ learn_type(NotedTable *table, const Source *source)
 
 	if (!find_word_column(table, source, "message_type", &table->type, &type))
 		return false;
+	if (table->type.attno == 0)
+	{
+		table->type.otherwise = MESSAGE_TYPE_1;
+		return true;
+	}
 	table->type.otherwise = MESSAGE_TYPE_OTHER;
 	add_words(table, &table->type, type,
 			  cac_source_label(source, "message_types", "message_1"), MESSAGE_TYPE_1);
@@ -383,12 +385,14 @@ noted_table(const TriggerData *fired)
 static int
 meaning(const WordColumn *column, TupleTableSlot *slot)
 {
-	bool		isnull;
-	Datum		value = slot_getattr(slot, column->attno, &isnull);
+	bool		isnull = true;
+	Datum		value = (Datum) 0;
 	struct varlena *packed;
-	const char *text;
+	char	   *text;
 	int			len;
 
+	if (column->attno != 0)
+		value = slot_getattr(slot, column->attno, &isnull);
 	if (isnull)
 		return column->otherwise;
 	if (column->is_enum)
@@ -402,6 +406,8 @@ meaning(const WordColumn *column, TupleTableSlot *slot)
 	packed = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(value));
 	text = VARDATA_ANY(packed);
 	len = VARSIZE_ANY_EXHDR(packed);
+	if (column->is_padded)
+		len = bpchartruelen(text, len);
 	for (int i = 0; i < column->nwords; i++)
 		if (column->words[i].len == len && memcmp(column->words[i].text, text, len) == 0)
 			return column->words[i].meaning;
