@@ -212,6 +212,21 @@ AS 'MODULE_PATHNAME', 'campaign_create_tables'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION campaign_create_tables(name) IS 'create the standard tables in a schema and attach them as a source of the schema''s name';
 
+CREATE FUNCTION campaign_attach(source name, campaigns regclass, messages regclass,
+	interactions regclass DEFAULT NULL, contacts regclass DEFAULT NULL,
+	columns jsonb DEFAULT '{}', labels jsonb DEFAULT '{}')
+RETURNS campaign_source
+AS 'MODULE_PATHNAME', 'campaign_attach'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_attach(name, regclass, regclass, regclass, regclass, jsonb, jsonb) IS 'attach an application''s own tables as a source';
+
+CREATE FUNCTION campaign_preflight(source name DEFAULT NULL,
+	OUT check_name text, OUT ok boolean, OUT detail text, OUT fix text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'campaign_preflight'
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 20;
+COMMENT ON FUNCTION campaign_preflight(name) IS 'what would go wrong with a source, and the SQL that mends it';
+
 CREATE FUNCTION campaign_alter(source name, setting text, value text)
 RETURNS campaign_source
 AS 'MODULE_PATHNAME', 'campaign_alter'

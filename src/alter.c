@@ -15,6 +15,7 @@
 
 #include "attach.h"
 #include "compat.h"
+#include "preflight.h"
 #include "triggers.h"
 
 #define MAX_BATCH_SIZE		1000000
@@ -32,7 +33,8 @@ typedef enum SettingType
 	SETTING_BOOLEAN,
 	SETTING_TIME_ZONE,
 	SETTING_SEARCH_PATH,
-	SETTING_FUNCTION
+	SETTING_FUNCTION,
+	SETTING_MAPPING				/* JSON, added to what is there; NULL: none */
 } SettingType;
 
 typedef struct Setting
@@ -61,7 +63,9 @@ static const Setting settings[] = {
 	{"time_zone", SETTING_TIME_ZONE},
 	{"search_path", SETTING_SEARCH_PATH},
 	{"on_event", SETTING_FUNCTION},
-	{"log_messages", SETTING_BOOLEAN}
+	{"log_messages", SETTING_BOOLEAN},
+	{"columns", SETTING_MAPPING},
+	{"labels", SETTING_MAPPING}
 };
 
 /*
@@ -115,6 +119,10 @@ hint_at_setting(void *arg)
 			break;
 		case SETTING_FUNCTION:
 			errhint("\"%s\" takes the name of a function with one argument of type jsonb.",
+					setting->name);
+			break;
+		case SETTING_MAPPING:
+			errhint("\"%s\" takes a JSON object, as campaign_attach() does.",
 					setting->name);
 			break;
 		case SETTING_TEXT:
@@ -213,7 +221,8 @@ static bool
 takes_null(const Setting *setting)
 {
 	return setting->type == SETTING_PERIOD || setting->type == SETTING_TEXT ||
-		setting->type == SETTING_FUNCTION || setting->type == SETTING_TIME_ZONE;
+		setting->type == SETTING_FUNCTION || setting->type == SETTING_TIME_ZONE ||
+		setting->type == SETTING_MAPPING;
 }
 
 static void
@@ -244,6 +253,9 @@ check_given_value(const Source *source, const Setting *setting,
 			break;
 		case SETTING_FUNCTION:
 			check_function(source, value);
+			break;
+		case SETTING_MAPPING:
+			(void) DirectFunctionCall1(jsonb_in, CStringGetDatum(value));
 			break;
 		case SETTING_TEXT:
 			break;
@@ -317,6 +329,37 @@ write_setting(const char *name, const Setting *setting, const char *value)
 }
 
 /*
+ * Change what the source's tables call its columns, or its words: what is
+ * mentioned anew replaces what was said of it, the rest stays.  Refused where
+ * the result does not fit the tables.
+ */
+static void
+alter_mapping(const char *name, const Setting *setting, const char *value)
+{
+	CatalogQuery query = CATALOG_QUERY(NULL);
+	CatalogArguments arguments = {0};
+	Source	   *source;
+
+	query.text = psprintf("UPDATE @.campaign_source AS s SET %s ="
+						  " CASE WHEN $2 IS NULL THEN '{}'"
+						  " WHEN pg_catalog.jsonb_typeof($2::pg_catalog.jsonb) <> 'object' THEN $2::pg_catalog.jsonb"
+						  " ELSE s.%s || (SELECT coalesce(pg_catalog.jsonb_object_agg(given.key,"
+						  "  CASE WHEN pg_catalog.jsonb_typeof(given.value) = 'object'"
+						  "   THEN coalesce(s.%s -> given.key, '{}') || given.value ELSE given.value END), '{}')"
+						  "  FROM pg_catalog.jsonb_each($2::pg_catalog.jsonb) AS given) END"
+						  " WHERE s.source = $1", setting->name, setting->name, setting->name);
+	cac_add_name(&arguments, name);
+	cac_add_text(&arguments, value);
+	cac_catalog_execute(&query, &arguments);
+	SPI_freeplan(query.plan);
+
+	source = cac_source_open(name);
+	if (source->fault_code != 0 && strcmp(((SourceFault *) linitial(source->faults))->check, "tables") != 0)
+		cac_source_check(source);
+	cac_renew_message_trigger(source);	/* it names the status column */
+}
+
+/*
  * cac_alter
  *		Change a setting of a source.
  *
@@ -333,6 +376,13 @@ cac_alter(const char *name, const char *setting_name, const char *value)
 
 	cac_check_owner(source);
 	check_value(source, setting, value);
+	if (setting->type == SETTING_MAPPING)
+	{
+		alter_mapping(name, setting, value);
+		return;
+	}
+	if (strcmp(setting_name, "mode") == 0 && strcmp(value, "active") == 0)
+		cac_require_fit_to_act(source);
 	write_setting(name, setting, value);
 	if (strcmp(setting_name, "mode") == 0 && strcmp(value, "paused") != 0)
 	{

@@ -3,20 +3,27 @@
  *		Attaching and detaching sources: a row of campaign_source comes and goes.
  *
  * Only the owner of a source's tables may do it (or whoever has the owner's
- * privileges).  A trigger on campaign_source tells the other backends and the
+ * privileges).  What is wrong with the tables is for preflight.c to say.  A trigger on campaign_source tells the other backends and the
  * launcher, which may have to look sooner than it meant to.
  */
 #include "postgres.h"
 
+#include "catalog/catalog.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 #include "attach.h"
+#include "compat.h"
+#include "preflight.h"
+#include "queries.h"
+#include "template.h"
 #include "triggers.h"
 
 /*
@@ -98,29 +105,272 @@ cac_check_source_free(const char *name)
 	}
 }
 
+/* ----------------------------------------------------------------
+ *		May these tables be attached?
+ * ----------------------------------------------------------------
+ */
+
 /*
- * cac_attach
- *		Make a source of these tables, active and armed.
+ * What the user calls a table that he attaches.
+ */
+static char *
+qualified_name(Oid relid)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  get_rel_name(relid));
+}
+
+static bool
+view_updatable(Oid relid)
+{
+	return (relation_is_updatable(relid, NIL, true, NULL) & (1 << CMD_UPDATE)) != 0;
+}
+
+/*
+ * Refuse (42809) what cannot serve as this table of a source: campaigns and
+ * messages are written, the others are only read.
+ */
+static void
+check_relation_kind(SourceTable table, Oid relid)
+{
+	bool		written = table == TABLE_CAMPAIGNS || table == TABLE_MESSAGES;
+	char		kind = get_rel_relkind(relid);
+	const char *why = NULL;
+	const char *hint = "Attach a table, a partitioned table or a view.";
+
+	if (get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
+		why = "it is temporary";
+	else if (kind == RELKIND_FOREIGN_TABLE)
+		why = "it is a foreign table";
+	else if (IsCatalogNamespace(get_rel_namespace(relid)) || IsToastNamespace(get_rel_namespace(relid)))
+		why = "it is a system catalog";
+	else if (kind == RELKIND_MATVIEW ? written : kind != RELKIND_RELATION &&
+			 kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_VIEW)
+		why = "it is neither a table nor a view";
+	else if (kind == RELKIND_VIEW && written && !view_updatable(relid))
+	{
+		why = "it is a view that cannot be updated";
+		hint = "Give it an INSTEAD OF UPDATE trigger, or attach the table below it.";
+	}
+	if (why != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("cannot attach %s: %s", qualified_name(relid), why),
+				 errhint("%s", hint)));
+}
+
+/*
+ * Refuse (42710) a table that is another source's already.
+ */
+static void
+check_relation_free(Oid relid)
+{
+	static CatalogQuery query = CATALOG_QUERY(
+		"SELECT source FROM @.campaign_source"
+		" WHERE campaigns = $1 OR messages = $1 ORDER BY source LIMIT 1");
+	CatalogArguments arguments = {0};
+
+	cac_add_oid(&arguments, relid);
+	if (cac_catalog_execute(&query, &arguments) > 0)
+	{
+		char	   *other = cac_row_text(0, 1);
+
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("cannot attach %s: it belongs to source \"%s\"",
+						qualified_name(relid), other),
+				 errhint("Forget that one first with campaign_detach('%s').", other)));
+	}
+}
+
+/*
+ * Refuse (42501) somebody else's table.
+ */
+static void
+check_relation_owner(Oid relid)
+{
+	if (!CAC_OWNS_TABLE(relid, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of %s", qualified_name(relid)),
+				 errhint("Only the owner of the tables may attach them.")));
+}
+
+static void
+check_relations(const Oid relid[NUM_SOURCE_TABLES])
+{
+	for (int table = 0; table < NUM_SOURCE_TABLES; table++)
+	{
+		if (!OidIsValid(relid[table]))
+			continue;
+		if (get_rel_name(relid[table]) == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_TABLE),
+					 errmsg("relation with OID %u does not exist", relid[table])));
+		check_relation_owner(relid[table]);
+		check_relation_kind(table, relid[table]);
+	}
+	if (relid[TABLE_CAMPAIGNS] == relid[TABLE_MESSAGES])
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("cannot attach %s as both campaigns and messages",
+						qualified_name(relid[TABLE_CAMPAIGNS])),
+				 errhint("Attach the table that has a row for each message as messages.")));
+	check_relation_free(relid[TABLE_CAMPAIGNS]);
+	check_relation_free(relid[TABLE_MESSAGES]);
+}
+
+/* ----------------------------------------------------------------
+ *		Attaching
+ * ----------------------------------------------------------------
+ */
+
+static void
+insert_source(const AttachRequest *request)
+{
+	static CatalogQuery query = CATALOG_QUERY(
+		"INSERT INTO @.campaign_source (source, campaigns, messages, interactions, contacts,"
+		" search_path, attached_names, columns, labels)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+	CatalogArguments arguments = {0};
+
+	cac_add_name(&arguments, request->name);
+	for (int i = 0; i < NUM_SOURCE_TABLES; i++)
+		cac_add_oid(&arguments, request->relid[i]);
+	cac_add_text(&arguments, namespace_search_path);
+	cac_add_datum(&arguments, TEXTARRAYOID, table_names(request->relid), false);
+	cac_add_datum(&arguments, JSONBOID, JsonbPGetDatum(request->columns), false);
+	cac_add_datum(&arguments, JSONBOID, JsonbPGetDatum(request->labels), false);
+	cac_catalog_execute(&query, &arguments);
+}
+
+/*
+ * Write down which columns the tables lack, so that one that goes missing later
+ * is known from one that never was.
+ */
+static void
+write_absent_columns(const AttachRequest *request)
+{
+	static CatalogQuery query = CATALOG_QUERY(
+		"UPDATE @.campaign_source SET columns = columns || pg_catalog.jsonb_build_object("
+		" $2, coalesce(columns -> $2, '{}') || $3::pg_catalog.jsonb) WHERE source = $1");
+
+	for (int table = 0; table < NUM_SOURCE_TABLES; table++)
+	{
+		CatalogArguments arguments = {0};
+		char	   *absent;
+
+		if (!OidIsValid(request->relid[table]))
+			continue;
+		absent = cac_absent_columns(request->relid, request->columns, table);
+		if (absent == NULL)
+			continue;
+		cac_add_name(&arguments, request->name);
+		cac_add_text(&arguments, cac_table_names[table]);
+		cac_add_text(&arguments, absent);
+		cac_catalog_execute(&query, &arguments);
+	}
+}
+
+static void
+write_mode(const char *name, const char *mode)
+{
+	static CatalogQuery query = CATALOG_QUERY(
+		"UPDATE @.campaign_source SET mode = $2 WHERE source = $1");
+	CatalogArguments arguments = {0};
+
+	cac_add_name(&arguments, name);
+	cac_add_text(&arguments, mode);
+	cac_catalog_execute(&query, &arguments);
+}
+
+/*
+ * Without types of messages there is no Message 2 to wait for.
+ */
+static void
+write_completion_rule(const Source *source)
+{
+	static CatalogQuery query = CATALOG_QUERY(
+		"UPDATE @.campaign_source SET completion_rule = 'messages' WHERE source = $1");
+	CatalogArguments arguments = {0};
+
+	if (cac_source_column(source, TABLE_MESSAGES, "message_type")->name != NULL)
+		return;
+	cac_add_name(&arguments, source->name);
+	cac_catalog_execute(&query, &arguments);
+}
+
+/*
+ * Say that the source starts in shadow mode where campaigns are open; false
+ * where none is.
+ */
+static bool
+report_open_campaigns(Source *source)
+{
+	int64		count;
+	SavedIdentity saved;
+
+	cac_source_enter(source, false, &saved);
+	(void) cac_open_campaigns(source, CurrentMemoryContext, &count);
+	cac_leave(&saved);
+	if (count == 0)
+		return false;
+	ereport(NOTICE,
+			(errmsg("source \"%s\" starts in shadow mode, as " INT64_FORMAT " of its campaigns are open",
+					source->name, count),
+			 errdetail("In this mode it records what it would do, and does nothing."),
+			 errhint("SELECT * FROM campaign_preview('%s') shows what would change; activate it with campaign_alter('%s', 'mode', 'active').",
+					 source->name, source->name)));
+	return true;
+}
+
+/*
+ * cac_attach_standard
+ *		Make a source of the standard tables, active and armed.
  *
  * SPI must be connected.  Raises 42710 where the name is taken.
  */
 void
-cac_attach(const char *name, const Oid relid[NUM_SOURCE_TABLES])
+cac_attach_standard(const AttachRequest *request)
 {
-	static CatalogQuery query = CATALOG_QUERY(
-		"INSERT INTO @.campaign_source (source, campaigns, messages, interactions, contacts,"
-		" search_path, attached_names) VALUES ($1, $2, $3, $4, $5, $6, $7)");
-	CatalogArguments arguments = {0};
+	cac_check_source_free(request->name);
+	insert_source(request);
+	cac_arm(request->name);
+	cac_create_message_trigger(cac_source_open(request->name));
+}
 
-	cac_check_source_free(name);
-	cac_add_name(&arguments, name);
-	for (int i = 0; i < NUM_SOURCE_TABLES; i++)
-		cac_add_oid(&arguments, relid[i]);
-	cac_add_text(&arguments, namespace_search_path);
-	cac_add_datum(&arguments, TEXTARRAYOID, table_names(relid), false);
-	cac_catalog_execute(&query, &arguments);
-	cac_arm(name);
-	cac_create_message_trigger(cac_source_open(name));
+/*
+ * cac_attach
+ *		Make a source of an application's tables.
+ *
+ * It acts at once where no campaign is open; otherwise, or where something
+ * would refuse what it writes, it starts in shadow mode.  The trigger comes
+ * last, as it locks out whoever writes messages until the transaction ends.
+ *
+ * SPI must be connected.  Raises 42710 (the name, or a table, is taken), 42501
+ * (somebody else's table), 42809 (not a table that can be attached), and what
+ * is wrong with the tables, all of it in one error.
+ */
+void
+cac_attach(const AttachRequest *request)
+{
+	Source	   *source;
+	bool		acts;
+
+	cac_check_source_free(request->name);
+	check_relations(request->relid);
+	insert_source(request);
+	write_absent_columns(request);
+	write_completion_rule(cac_source_open(request->name));
+	cac_arm(request->name);
+
+	source = cac_source_open(request->name);
+	acts = cac_report_findings(source);
+	if (report_open_campaigns(source))
+		acts = false;
+	if (!acts)
+		write_mode(request->name, "shadow");
+	cac_create_message_trigger(cac_source_open(request->name));
 }
 
 /*

@@ -59,6 +59,13 @@
 #define CAC_QUALIFIED_NAMES(string)	stringToQualifiedNameList(string)
 #endif
 
+/* Is a role the owner of a table, or has it the owner's privileges? */
+#if PG_VERSION_NUM >= 160000
+#define CAC_OWNS_TABLE(relid, role)	object_ownercheck(RelationRelationId, (relid), (role))
+#else
+#define CAC_OWNS_TABLE(relid, role)	pg_class_ownercheck((relid), (role))
+#endif
+
 /* Does this release have the setting transaction_timeout? */
 #if PG_VERSION_NUM >= 170000
 #define CAC_HAS_TRANSACTION_TIMEOUT	1

@@ -18,6 +18,7 @@
 #include "nodes/parsenodes.h"
 #include "parser/scansup.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
@@ -26,11 +27,15 @@
 #include "byhand.h"
 #include "hints.h"
 #include "lifecycle.h"
+#include "preflight.h"
 #include "schedule.h"
 #include "standard.h"
 #include "queries.h"
+#include "template.h"
 
 PG_FUNCTION_INFO_V1(campaign_create_tables);
+PG_FUNCTION_INFO_V1(campaign_attach);
+PG_FUNCTION_INFO_V1(campaign_preflight);
 PG_FUNCTION_INFO_V1(campaign_alter);
 PG_FUNCTION_INFO_V1(campaign_detach);
 PG_FUNCTION_INFO_V1(campaign_update_status);
@@ -70,6 +75,17 @@ source_row(const char *name)
 }
 
 /*
+ * A jsonb argument, NULL or none at all being the empty object.
+ */
+static Jsonb *
+jsonb_argument(FunctionCallInfo fcinfo, int n)
+{
+	if (fcinfo != NULL && !PG_ARGISNULL(n))
+		return PG_GETARG_JSONB_P(n);
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
+}
+
+/*
  * campaign_create_tables(schema name DEFAULT current_schema())
  *		-> campaign_source
  */
@@ -77,7 +93,7 @@ Datum
 campaign_create_tables(PG_FUNCTION_ARGS)
 {
 	char	   *schema = cac_name_argument(fcinfo, 0);
-	Oid			relid[NUM_SOURCE_TABLES];
+	AttachRequest request = {.name = schema};
 	SavedIdentity saved;
 	Datum		row;
 
@@ -96,12 +112,96 @@ campaign_create_tables(PG_FUNCTION_ARGS)
 	cac_connect_spi();
 	cac_check_source_free(schema);
 	cac_enter(InvalidOid, 0, "pg_catalog, pg_temp", &saved);
-	cac_create_standard_tables(schema, relid);
+	cac_create_standard_tables(schema, request.relid);
 	cac_leave(&saved);
-	cac_attach(schema, relid);
+	request.columns = request.labels = jsonb_argument(NULL, 0);
+	cac_attach_standard(&request);
 	row = source_row(schema);
 	SPI_finish();
 	PG_RETURN_DATUM(row);
+}
+
+/*
+ * campaign_attach(source name, campaigns regclass, messages regclass,
+ *		interactions regclass DEFAULT NULL, contacts regclass DEFAULT NULL,
+ *		columns jsonb DEFAULT '{}', labels jsonb DEFAULT '{}')
+ *		-> campaign_source
+ */
+Datum
+campaign_attach(PG_FUNCTION_ARGS)
+{
+	AttachRequest request = {.name = cac_name_argument(fcinfo, 0)};
+	Datum		row;
+
+	cac_require_argument(request.name, "source", "Pass a name for the source.");
+	for (int i = 0; i < NUM_SOURCE_TABLES; i++)
+	{
+		if (!PG_ARGISNULL(1 + i))
+			request.relid[i] = PG_GETARG_OID(1 + i);
+		else if (i == TABLE_CAMPAIGNS || i == TABLE_MESSAGES)
+			cac_require_argument(NULL, cac_table_names[i], "Pass the name of the table.");
+	}
+	request.columns = jsonb_argument(fcinfo, 5);
+	request.labels = jsonb_argument(fcinfo, 6);
+	cac_require_writable("campaign_attach()", NULL);
+	cac_connect_spi();
+	cac_attach(&request);
+	row = source_row(request.name);
+	SPI_finish();
+	PG_RETURN_DATUM(row);
+}
+
+static void
+put_check(ReturnSetInfo *result, const char *check, bool ok, const char *detail,
+		  const char *fix)
+{
+	Datum		values[4] = {CStringGetTextDatum(check), BoolGetDatum(ok)};
+	bool		nulls[4] = {false, false, detail == NULL, fix == NULL};
+
+	if (detail != NULL)
+		values[2] = CStringGetTextDatum(detail);
+	if (fix != NULL)
+		values[3] = CStringGetTextDatum(fix);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/*
+ * campaign_preflight(source name DEFAULT NULL)
+ *		-> setof (check_name text, ok boolean, detail text, fix text)
+ */
+Datum
+campaign_preflight(PG_FUNCTION_ARGS)
+{
+	char	   *name = cac_name_argument(fcinfo, 0);
+	Source	   *source;
+	List	   *findings;
+	const char *check;
+
+	InitMaterializedSRF(fcinfo, 0);
+	cac_connect_spi();
+	source = cac_source_open(cac_source_choose(name));
+	cac_source_check_rights(source, false);
+	findings = cac_preflight(source);
+	for (int i = 0; (check = cac_preflight_check(i)) != NULL; i++)
+	{
+		bool		ok = true;
+		ListCell   *lc;
+
+		foreach(lc, findings)
+		{
+			Finding    *finding = lfirst(lc);
+
+			if (strcmp(finding->check, check) != 0)
+				continue;
+			put_check((ReturnSetInfo *) fcinfo->resultinfo, check, false,
+					  finding->detail, finding->fix);
+			ok = false;
+		}
+		if (ok)
+			put_check((ReturnSetInfo *) fcinfo->resultinfo, check, true, NULL, NULL);
+	}
+	SPI_finish();
+	return (Datum) 0;
 }
 
 /*

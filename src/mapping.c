@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/stratnum.h"
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
@@ -179,7 +180,7 @@ nearest(const char *word, const char *const *names, int count)
 {
 	const char *best = NULL;
 	int			len = Min(strlen(word), MAX_SHOWN);
-	int			best_distance = len / 2 + 1;
+	int			best_distance = len / 3 + 2;
 
 	for (int i = 0; i < count; i++)
 	{
@@ -461,8 +462,12 @@ load_column(Source *source, SourceColumn *column)
 		miss_column(source, column, name);
 }
 
-static bool
-is_written(const SourceColumn *column)
+/*
+ * cac_column_written
+ *		Is it a column that we write?
+ */
+bool
+cac_column_written(const SourceColumn *column)
 {
 	if (column->table != TABLE_CAMPAIGNS && column->table != TABLE_MESSAGES)
 		return false;
@@ -481,7 +486,7 @@ check_column_once(Source *source, const SourceColumn *column)
 	for (const SourceColumn *other = source->column; other < column; other++)
 		if (other->table == column->table && other->name != NULL &&
 			strcmp(other->name, column->name) == 0 &&
-			is_written(other) && is_written(column))
+			cac_column_written(other) && cac_column_written(column))
 			cac_source_set_fault(source, "columns", ERRCODE_DUPLICATE_COLUMN,
 								 psprintf("column \"%s\" of table %s of source \"%s\" is both \"%s\" and \"%s\"",
 										  column->name, source->table[column->table],
@@ -532,6 +537,25 @@ cac_load_columns(Source *source)
 		if (column->name != NULL)
 			check_column_once(source, column);
 	}
+}
+
+/*
+ * cac_keys_comparable
+ *		Can keys of these two types be compared, by the operators of one btree
+ *		operator family?
+ */
+bool
+cac_keys_comparable(Oid left, Oid right)
+{
+	Oid			left_class = GetDefaultOpClass(getBaseType(left), BTREE_AM_OID);
+	Oid			right_class = GetDefaultOpClass(getBaseType(right), BTREE_AM_OID);
+
+	return OidIsValid(left_class) && OidIsValid(right_class) &&
+		get_opclass_family(left_class) == get_opclass_family(right_class) &&
+		OidIsValid(get_opfamily_member(get_opclass_family(left_class),
+									   get_opclass_input_type(left_class),
+									   get_opclass_input_type(right_class),
+									   BTEqualStrategyNumber));
 }
 
 /*

@@ -621,6 +621,27 @@ cac_ensure_message_trigger(const Source *source)
 		cac_create_message_trigger(source);
 }
 
+static void
+drop_trigger(const Source *source)
+{
+	char	   *name = find_trigger(source->relid[TABLE_MESSAGES]);
+
+	if (name != NULL)
+		execute(psprintf("DROP TRIGGER %s ON %s", quote_identifier(name),
+						 source->table[TABLE_MESSAGES]));
+}
+
+/*
+ * cac_renew_message_trigger
+ *		Make the trigger anew, for a source whose columns are others now.
+ */
+void
+cac_renew_message_trigger(const Source *source)
+{
+	drop_trigger(source);
+	cac_create_message_trigger(source);
+}
+
 /*
  * cac_drop_message_trigger
  *		Take the trigger off a source's messages, if it is there, and drop what
@@ -632,11 +653,8 @@ cac_ensure_message_trigger(const Source *source)
 void
 cac_drop_message_trigger(const Source *source)
 {
-	char	   *name = find_trigger(source->relid[TABLE_MESSAGES]);
 	Oid			campaigns = source->relid[TABLE_CAMPAIGNS];
 
-	if (name != NULL)
-		execute(psprintf("DROP TRIGGER %s ON %s", quote_identifier(name),
-						 source->table[TABLE_MESSAGES]));
+	drop_trigger(source);
 	cac_hints_drop(is_of_source, &campaigns);
 }

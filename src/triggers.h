@@ -9,6 +9,7 @@
 
 extern void cac_ensure_message_trigger(const Source *source);
 extern void cac_create_message_trigger(const Source *source);
+extern void cac_renew_message_trigger(const Source *source);
 extern void cac_drop_message_trigger(const Source *source);
 
 #endif							/* CAC_TRIGGERS_H */

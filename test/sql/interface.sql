@@ -20,7 +20,7 @@ AND (p.prosecdef OR p.proconfig IS NOT NULL OR p.proleakproof OR p.proisstrict);
 -- arguments after the first have names and defaults
 SELECT p.oid::regprocedure FROM pg_proc AS p WHERE p.pronamespace = '"Closer"'::regnamespace
 AND p.pronargs > 0 AND (p.proargnames IS NULL OR '' = ANY (p.proargnames[1:p.pronargs])
-	OR p.pronargs - p.pronargdefaults > 1 AND p.proname NOT IN ('campaign_alter', 'campaign_close', 'campaign_reopen'));
+	OR p.pronargs - p.pronargdefaults > 1 AND p.proname NOT IN ('campaign_alter', 'campaign_attach', 'campaign_close', 'campaign_reopen'));
 -- volatile functions act, so no parallel worker may call them
 SELECT p.oid::regprocedure FROM pg_proc AS p WHERE p.pronamespace = '"Closer"'::regnamespace
 AND p.provolatile = 'v' AND p.proparallel = 's';

@@ -1,0 +1,47 @@
+/*
+ * preflight.h
+ *		What would go wrong with a source, and the SQL that mends it.
+ */
+#ifndef CAC_PREFLIGHT_H
+#define CAC_PREFLIGHT_H
+
+#include "source.h"
+
+/* How bad a finding is. */
+typedef enum FindingSeverity
+{
+	FINDING_ADVICE,				/* it works, but not as well as it could */
+	FINDING_HOLD,				/* the source may be attached, but not act */
+	FINDING_REFUSE				/* it cannot be attached */
+} FindingSeverity;
+
+/* Something that was found wrong. */
+typedef struct Finding
+{
+	const char *check;			/* one of those that cac_preflight_check() names */
+	FindingSeverity severity;
+	int			code;			/* SQLSTATE */
+	char	   *detail;
+	char	   *fix;			/* SQL, or advice; NULL: there is none */
+} Finding;
+
+/* The findings so far, for those who look. */
+typedef struct Preflight
+{
+	Source	   *source;
+	const char *check;			/* that is being made */
+	List	   *findings;
+} Preflight;
+
+extern void cac_find(Preflight *preflight, FindingSeverity severity, int code,
+					 char *detail, char *fix);
+extern uint64 cac_preflight_query(const char *text);
+extern List *cac_preflight(Source *source);
+extern const char *cac_preflight_check(int n);
+extern bool cac_report_findings(Source *source);
+extern void cac_require_fit_to_act(Source *source);
+
+/* words.c */
+extern void cac_check_words(Preflight *preflight);
+
+#endif							/* CAC_PREFLIGHT_H */
