@@ -540,25 +540,6 @@ cac_load_columns(Source *source)
 }
 
 /*
- * cac_keys_comparable
- *		Can keys of these two types be compared, by the operators of one btree
- *		operator family?
- */
-bool
-cac_keys_comparable(Oid left, Oid right)
-{
-	Oid			left_class = GetDefaultOpClass(getBaseType(left), BTREE_AM_OID);
-	Oid			right_class = GetDefaultOpClass(getBaseType(right), BTREE_AM_OID);
-
-	return OidIsValid(left_class) && OidIsValid(right_class) &&
-		get_opclass_family(left_class) == get_opclass_family(right_class) &&
-		OidIsValid(get_opfamily_member(get_opclass_family(left_class),
-									   get_opclass_input_type(left_class),
-									   get_opclass_input_type(right_class),
-									   BTEqualStrategyNumber));
-}
-
-/*
  * cac_absent_columns
  *		The columns that a source is expected to have, but whose table has them
  *		not and of which "columns" says nothing, as a JSON object with a null for

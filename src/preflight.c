@@ -25,6 +25,7 @@
 #include "utils/rel.h"
 #include "utils/rls.h"
 
+#include "keys.h"
 #include "preflight.h"
 #include "template.h"
 

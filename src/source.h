@@ -175,7 +175,6 @@ extern void cac_source_enter(const Source *source, bool as_owner,
 extern void cac_load_columns(Source *source);
 extern void cac_load_labels(Source *source);
 extern bool cac_column_written(const SourceColumn *column);
-extern bool cac_keys_comparable(Oid left, Oid right);
 extern char *cac_absent_columns(const Oid relid[NUM_SOURCE_TABLES],
 								const Jsonb *columns, SourceTable table);
 extern const SourceColumn *cac_source_column(const Source *source,
