@@ -371,6 +371,20 @@ AS 'MODULE_PATHNAME', 'campaign_reopen'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION campaign_reopen(text, text, name, timestamptz) IS 'reopen one closed campaign by hand';
 
+CREATE FUNCTION campaign_preview(source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (
+	source name,
+	campaign_id text,
+	sweep text,
+	what text,
+	count bigint,
+	status_from text,
+	status_to text,
+	reason text)
+AS 'MODULE_PATHNAME', 'campaign_preview'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_preview(name, timestamptz) IS 'every change that the sweeps would make at that moment, without making it';
+
 CREATE FUNCTION campaign_worker_status(
 	OUT process text,
 	OUT pid integer,

@@ -36,21 +36,6 @@
 #define CAMPAIGN_TIME_LIMIT			4000
 #define CAMPAIGN_TIME_DOUBLINGS		6
 
-static CampaignRetry *
-find_retry(const Sweep *sweep, const char *campaign_id)
-{
-	ListCell   *lc;
-
-	foreach(lc, sweep->retries)
-	{
-		CampaignRetry *retry = lfirst(lc);
-
-		if (strcmp(retry->campaign_id, campaign_id) == 0)
-			return retry;
-	}
-	return NULL;
-}
-
 /*
  * Deferred triggers cannot be queued in a security-restricted context; let
  * them fire at once.  That is for the rest of the transaction, which is ours.
@@ -323,12 +308,10 @@ process(Sweep *sweep, Datum key)
 	if (sweep->key_text == NULL && key_type_changed(sweep, source))
 		return false;
 	campaign_id = sweep->key_text ? pstrdup(sweep->key_text) : cac_key_text(source, key);
-	retry = find_retry(sweep, campaign_id);
+	retry = cac_find_retry(sweep->retries, campaign_id);
 
-	/* a later time comes from a caller's as_of, and is not to be waited for */
 	memset(&sweep->outcome, 0, sizeof(sweep->outcome));
-	if (retry != NULL && retry->retry_at > sweep->as_of &&
-		retry->retry_at <= cac_after(sweep->as_of, cac_retry_backoff(retry->failures)))
+	if (cac_retry_waits(retry, sweep->as_of))
 	{
 		sweep->result->campaigns_skipped++;
 		return true;

@@ -28,9 +28,10 @@
 #include "hints.h"
 #include "lifecycle.h"
 #include "preflight.h"
+#include "preview.h"
+#include "queries.h"
 #include "schedule.h"
 #include "standard.h"
-#include "queries.h"
 #include "template.h"
 
 PG_FUNCTION_INFO_V1(campaign_create_tables);
@@ -46,6 +47,7 @@ PG_FUNCTION_INFO_V1(campaign_check_timeout);
 PG_FUNCTION_INFO_V1(campaign_check_sending);
 PG_FUNCTION_INFO_V1(campaign_recover_interrupted);
 PG_FUNCTION_INFO_V1(campaign_run_sweeps);
+PG_FUNCTION_INFO_V1(campaign_preview);
 PG_FUNCTION_INFO_V1(campaign_worker_status);
 PG_FUNCTION_INFO_V1(campaign_announce);
 PG_FUNCTION_INFO_V1(campaign_source_changed);
@@ -524,6 +526,24 @@ campaign_run_sweeps(PG_FUNCTION_ARGS)
  *		Operators
  * ----------------------------------------------------------------
  */
+
+/*
+ * campaign_preview(source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+ *		-> the changes that the sweeps would make
+ */
+Datum
+campaign_preview(PG_FUNCTION_ARGS)
+{
+	char	   *source = cac_name_argument(fcinfo, 0);
+	TimestampTz as_of = cac_as_of_argument(fcinfo, 1);
+
+	InitMaterializedSRF(fcinfo, 0);
+	cac_connect_spi();
+	cac_preview(source, as_of == DT_NOBEGIN ? GetCurrentTimestamp() : as_of,
+				(ReturnSetInfo *) fcinfo->resultinfo);
+	SPI_finish();
+	return (Datum) 0;
+}
 
 /*
  * campaign_worker_status() -> the rows of the view campaign_worker

@@ -39,6 +39,7 @@ extern void cac_note_tally(const Judgement *j);
 extern void cac_report_campaign(Judgement *j, bool acted);
 
 /* lifecycle.c */
+extern bool cac_worth_counting(const Judgement *j);
 extern void cac_act_on_campaign(Judgement *j);
 
 /* record.c */

@@ -29,10 +29,11 @@
 #define HASH_BOUND_MAX	((int64) PG_INT32_MAX + 1)
 
 /*
- * Can the sweep have anything to do with the campaign?  Spares the tally.
+ * cac_worth_counting
+ *		Can the sweep have anything to do with the campaign?  Spares the tally.
  */
-static bool
-worth_counting(const Judgement *j)
+bool
+cac_worth_counting(const Judgement *j)
 {
 	switch (j->request->sweep)
 	{
@@ -286,7 +287,7 @@ lock_and_act(Judgement *j)
 		outcome->skipped = true;
 		return false;
 	}
-	if (!worth_counting(j))
+	if (!cac_worth_counting(j))
 	{
 		/* somebody was faster, or has paused it: nothing is left to do */
 		j->verdict = cac_judge(request->sweep, PHASE_CONFIRM, &j->facts,
@@ -395,7 +396,7 @@ look(Judgement *j)
 	outcome->found = cac_learn_facts(j, LOCK_NOT);
 	if (outcome->found && !j->request->dry_run)
 		forget_void_closing(j);
-	if (!outcome->found || !worth_counting(j) || spared(j) ||
+	if (!outcome->found || !cac_worth_counting(j) || spared(j) ||
 		(j->request->only_closed && j->facts.status == CAMPAIGN_OPEN))
 		return false;
 	if (j->request->sweep == SWEEP_EXPIRED && !j->request->dry_run)

@@ -257,6 +257,37 @@ cac_retries(const Source *source, SweepKind sweep)
 }
 
 /*
+ * cac_find_retry
+ *		One campaign's of what cac_retries() found; NULL: nothing went wrong.
+ */
+CampaignRetry *
+cac_find_retry(const List *retries, const char *campaign_id)
+{
+	ListCell   *lc;
+
+	foreach(lc, retries)
+	{
+		CampaignRetry *retry = lfirst(lc);
+
+		if (strcmp(retry->campaign_id, campaign_id) == 0)
+			return retry;
+	}
+	return NULL;
+}
+
+/*
+ * cac_retry_waits
+ *		Is the campaign still to be left alone?  A time later than any retry
+ *		can be comes from a caller's as_of, and is not waited for.
+ */
+bool
+cac_retry_waits(const CampaignRetry *retry, TimestampTz as_of)
+{
+	return retry != NULL && retry->retry_at > as_of &&
+		retry->retry_at <= cac_after(as_of, cac_retry_backoff(retry->failures));
+}
+
+/*
  * When the next campaign of a source is to be retried; DT_NOEND: none is.
  */
 TimestampTz

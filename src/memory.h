@@ -51,6 +51,9 @@ extern void cac_remember_shadow(const Source *source, const char *campaign_id,
 
 extern List *cac_settling_campaigns(const Source *source, TimestampTz as_of);
 extern List *cac_retries(const Source *source, SweepKind sweep);
+extern CampaignRetry *cac_find_retry(const List *retries,
+									 const char *campaign_id);
+extern bool cac_retry_waits(const CampaignRetry *retry, TimestampTz as_of);
 extern TimestampTz cac_next_retry(const Source *source);
 extern void cac_remember_retry(const Source *source, SweepKind sweep,
 							   const CampaignRetry *retry,

@@ -59,10 +59,13 @@ check_any_source(List *all, List *own, const char *message, const char *hint)
 }
 
 /*
- * May the sweep go to this source?  A notice says why not.
+ * cac_source_to_sweep
+ *		May the sweep go to this source?  A notice says why not.
+ *
+ * Raises what is wrong with a source that the caller has named.
  */
-static bool
-source_to_sweep(const char *name, bool named, bool dry_run)
+bool
+cac_source_to_sweep(const char *name, bool named, bool dry_run)
 {
 	Source	   *source = cac_source_open(name);
 	const char *idle = why_idle(source);
@@ -89,16 +92,22 @@ source_to_sweep(const char *name, bool named, bool dry_run)
 }
 
 /*
- * Of every source, those that the caller may write: 42501 if there are
- * sources, but none of that kind.
+ * cac_sources_to_sweep
+ *		The names of the sources that a caller means: the one that is named, or
+ *		(source NULL) every one that the caller may write, or for a dry run read.
+ *
+ * Raises 42501 if there are sources, but none of that kind.
  */
-static List *
-sources_to_sweep(bool dry_run)
+List *
+cac_sources_to_sweep(const char *source, bool dry_run)
 {
-	List	   *all = cac_source_list(false);
+	List	   *all;
 	List	   *own = NIL;
 	ListCell   *lc;
 
+	if (source != NULL)
+		return list_make1(pstrdup(source));
+	all = cac_source_list(false);
 	foreach(lc, all)
 	{
 		/* one whose tables are gone comes along, for its warning */
@@ -124,8 +133,7 @@ void
 cac_sweep(SweepKind kind, const char *source, TimestampTz as_of,
 		  bool dry_run, SweepResult *result)
 {
-	List	   *names = source ? list_make1(unconstify(char *, source)) :
-		sources_to_sweep(dry_run);
+	List	   *names = cac_sources_to_sweep(source, dry_run);
 	bool		by_clock = as_of == DT_NOBEGIN;
 	ListCell   *lc;
 
@@ -135,7 +143,7 @@ cac_sweep(SweepKind kind, const char *source, TimestampTz as_of,
 		SweepRequest request = {.source = lfirst(lc), .kind = kind,
 			.by_clock = by_clock, .dry_run = dry_run};
 
-		if (!source_to_sweep(lfirst(lc), source != NULL, dry_run))
+		if (!cac_source_to_sweep(lfirst(lc), source != NULL, dry_run))
 			continue;
 		request.as_of = by_clock ? GetCurrentTimestamp() : as_of;
 		cac_run_sweep(&request, result);

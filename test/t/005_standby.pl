@@ -76,6 +76,13 @@ is($told{sending}, 'sending|4|4|1|0|0|0|0', 'so does that of sweep sending');
 is($told{interrupted}, 'interrupted|4|3|1|1|0|0|0', 'so does that of sweep interrupted');
 is($standby->safe_psql('shop', "SELECT sweep, campaigns_closed FROM campaign_check_sending(dry_run => true)"),
 	'sending|1', 'the moment and the source need not be named');
+my $preview = "SELECT c.name, p.sweep, p.what, p.count, p.status_to FROM campaign_preview('public', '$as_of') WITH ORDINALITY AS p
+	JOIN campaigns AS c ON c.id::text = p.campaign_id ORDER BY c.name, p.ordinality";
+is($standby->safe_psql('shop', $preview),
+	join("\n", 'expired|expired|messages|3|no_interaction', 'expired|expired|campaign||completed',
+		'followed|sending|campaign||completed', 'overdue|timeout|messages|3|failed', 'overdue|timeout|campaign||failed'),
+	'a preview tells all of it');
+is($standby->safe_psql('shop', $preview), $primary->safe_psql('shop', $preview), 'the same as on the primary');
 is($standby->safe_psql('shop', 'SELECT (SELECT count(*) FROM campaign_event) + (SELECT count(*) FROM campaign_sweep_run)'), '0',
 	'and nothing is recorded');
 
