@@ -325,6 +325,27 @@ report_open_campaigns(Source *source)
 }
 
 /*
+ * Where nothing tells a reply, neither an interaction nor a Message 2, silence
+ * means nothing: nobody is marked no_interaction, unless "labels" has a word for
+ * it.
+ */
+static void
+write_no_silence(const Source *source)
+{
+	static CatalogQuery query = CATALOG_QUERY(
+		"UPDATE @.campaign_source SET labels = labels || pg_catalog.jsonb_build_object("
+		" 'messages', coalesce(labels -> 'messages', '{}') || '{\"no_interaction\": null}')"
+		" WHERE source = $1 AND NOT coalesce(labels -> 'messages' ? 'no_interaction', false)");
+	CatalogArguments arguments = {0};
+
+	if (source->table[TABLE_INTERACTIONS] != NULL ||
+		cac_source_column(source, TABLE_MESSAGES, "message_type")->name != NULL)
+		return;
+	cac_add_name(&arguments, source->name);
+	cac_catalog_execute(&query, &arguments);
+}
+
+/*
  * cac_attach_standard
  *		Make a source of the standard tables, active and armed.
  *
@@ -362,6 +383,7 @@ cac_attach(const AttachRequest *request)
 	insert_source(request);
 	write_absent_columns(request);
 	write_completion_rule(cac_source_open(request->name));
+	write_no_silence(cac_source_open(request->name));
 	cac_arm(request->name);
 
 	source = cac_source_open(request->name);

@@ -147,7 +147,7 @@ cac_count_and_decide(Judgement *j, VerdictPhase phase)
 {
 	SweepKind	sweep = j->request->sweep;
 
-	cac_count(j, phase == PHASE_PLAN &&
+	cac_count(j, phase == PHASE_PLAN && cac_source_marks(j->source) &&
 			  (sweep == SWEEP_EXPIRED || sweep == SWEEP_TIMEOUT));
 	j->verdict = cac_judge(sweep, phase, &j->facts, &j->tally,
 						   j->request->as_of);

@@ -355,11 +355,13 @@ plan_marking(Judgement *j)
 {
 	DueCount	count;
 
+	j->verdict.status = j->facts.status;
+	j->verdict.reason = REASON_NOTHING_DUE;
+	if (!cac_source_marks(j->source))
+		return;
 	cac_count_due(j->source, j->key, cac_expiry_cutoff(j), j->facts.start, &count);
 	j->outcome->messages_checked = count.aged;
 	j->verdict.mark = count.due;
-	j->verdict.status = j->facts.status;
-	j->verdict.reason = REASON_NOTHING_DUE;
 	if (j->request->by_witness)
 		cac_note_due(j->source, j->key, &count, j->request->as_of);
 }
@@ -433,7 +435,7 @@ judge(Judgement *j)
 	{
 		/* after a batch: how much is left is not known, it may be another */
 		j->outcome->found = true;
-		j->verdict.mark = PG_INT64_MAX;
+		j->verdict.mark = cac_source_marks(j->source) ? PG_INT64_MAX : 0;
 		j->verdict.fail = j->request->sweep == SWEEP_TIMEOUT ? 1 : 0;
 	}
 	else if (j->request->pass > 0)

@@ -8,10 +8,7 @@
  */
 #include "postgres.h"
 
-#include "access/stratnum.h"
-#include "catalog/pg_am_d.h"
 #include "catalog/pg_type.h"
-#include "commands/defrem.h"
 #include "mb/pg_wchar.h"
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
@@ -19,6 +16,7 @@
 #include "utils/lsyscache.h"
 #include "utils/varlena.h"
 
+#include "keys.h"
 #include "source.h"
 
 /* Of what is said to be a name, no more is repeated in a message. */
@@ -87,7 +85,7 @@ static const struct
 	{"messages", "delivered"},
 	{"messages", "read"},
 	{"messages", "failed", true},
-	{"messages", "no_interaction", true},
+	{"messages", "no_interaction"},
 	{"messages", "ignored"},
 	{"message_types", "message_1", true},
 	{"message_types", "message_2"},
@@ -320,7 +318,7 @@ type_fits(ColumnKind kind, Oid type)
 		case COLUMN_CAMPAIGN_KEY:
 			return base == UUIDOID || base == INT8OID || base == INT4OID;
 		case COLUMN_KEY:
-			return OidIsValid(GetDefaultOpClass(base, BTREE_AM_OID));
+			return cac_keys_comparable(base, base);
 		case COLUMN_WORD:
 			return TypeCategory(base) == TYPCATEGORY_STRING || type_is_enum(base);
 		case COLUMN_TEXT:

@@ -580,6 +580,16 @@ cac_source_acts(const Source *source)
 }
 
 /*
+ * Are silent contacts marked at all?  Not where the application has no word for
+ * it.
+ */
+bool
+cac_source_marks(const Source *source)
+{
+	return cac_source_label(source, "messages", "no_interaction")->count > 0;
+}
+
+/*
  * Note which triggers and rules there are on a table that we write.
  */
 static void

@@ -159,6 +159,7 @@ extern bool cac_source_heeds_hints(const Source *source);
 extern char *cac_source_choose(const char *name);
 extern List *cac_source_list(bool only_own);
 extern bool cac_source_acts(const Source *source);
+extern bool cac_source_marks(const Source *source);
 extern bool cac_source_hinted(const Source *source);
 extern bool cac_source_words_plain(const Source *source,
 								   const char *standard_name);

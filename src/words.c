@@ -290,7 +290,7 @@ static void
 check_column(Preflight *preflight, SourceTable table, const char *const *standard_words, int count)
 {
 	const Source *source = preflight->source;
-	WrittenWords written = {.preflight = preflight, .count = count};
+	WrittenWords written = {.preflight = preflight};
 	Oid			base;
 
 	written.column = cac_source_column(source, table, "status");
@@ -298,7 +298,12 @@ check_column(Preflight *preflight, SourceTable table, const char *const *standar
 	written.relid = source->relid[table];
 	written.attno = get_attnum(written.relid, written.column->name);
 	for (int i = 0; i < count; i++)
-		written.words[i] = cac_source_label(source, cac_table_names[table], standard_words[i])->words[0];
+	{
+		const SourceLabel *label = cac_source_label(source, cac_table_names[table], standard_words[i]);
+
+		if (label->count > 0)
+			written.words[written.count++] = label->words[0];
+	}
 
 	base = getBaseType(written.column->type);
 	if (type_is_enum(base))
