@@ -10,7 +10,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(EXTENSION)
 
 MODULE_big = $(EXTENSION)
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
-PG_CPPFLAGS = -I$(srcdir)/src
+PG_CPPFLAGS = -I$(srcdir)/src -DCAC_VERSION='"$(EXTVERSION)"'
 PGFILEDESC = "campaign_autoclose - closes messaging campaigns"
 
 DATA = $(wildcard sql/$(EXTENSION)--*--*.sql)
@@ -60,6 +60,7 @@ include $(PGXS)
 PROVE_FLAGS += -I test/t
 
 $(OBJS): $(wildcard src/*.h)
+src/health.o: $(EXTENSION).control
 
 $(DATA_built): sql/$(EXTENSION).sql $(EXTENSION).control
 	cp $< $@

@@ -26,6 +26,7 @@ CREATE TABLE campaign_source (
 	sending_every interval DEFAULT '2 minutes',
 	interrupted_every interval DEFAULT '5 minutes',
 	settle_for interval NOT NULL DEFAULT '24 hours',
+	blackout_after interval,
 	history_keep interval NOT NULL DEFAULT '30 days',
 	interaction_message text,
 	timeout_message text,
@@ -58,6 +59,7 @@ COMMENT ON COLUMN campaign_source.timeout_every IS 'how often campaigns open for
 COMMENT ON COLUMN campaign_source.sending_every IS 'how often every open campaign is judged; NULL: never';
 COMMENT ON COLUMN campaign_source.interrupted_every IS 'how often stalled campaigns are looked for; NULL: never';
 COMMENT ON COLUMN campaign_source.settle_for IS 'how long after closing the statistics are kept right, and new pending messages reopen';
+COMMENT ON COLUMN campaign_source.blackout_after IS 'silence proves nothing once nothing has come in, from any contact, for so long; NULL: it always does';
 COMMENT ON COLUMN campaign_source.history_keep IS 'how long events and sweep runs are kept';
 COMMENT ON COLUMN campaign_source.interaction_message IS 'error message of a contact who stayed silent; NULL: the default, naming the interval';
 COMMENT ON COLUMN campaign_source.timeout_message IS 'error message of what was pending at the campaign timeout; NULL: the default, naming the interval';
@@ -163,6 +165,15 @@ CREATE TABLE campaign_retry (
 CREATE INDEX campaign_retry_due_idx ON campaign_retry (source, retry_at) WHERE retry_at IS NOT NULL;
 COMMENT ON TABLE campaign_retry IS 'campaigns that could not be processed: errors in a row with the next try, and skips in a row';
 
+CREATE TABLE campaign_blackout (
+	source name PRIMARY KEY,
+	silent_since timestamptz NOT NULL,
+	noticed_at timestamptz NOT NULL
+);
+COMMENT ON TABLE campaign_blackout IS 'sources of which nothing has been heard for blackout_after, so that nobody is marked as silent';
+COMMENT ON COLUMN campaign_blackout.silent_since IS 'no sign of life since then, at least';
+COMMENT ON COLUMN campaign_blackout.noticed_at IS 'the moment that the first sweep to hold judged by';
+
 -- Whoever changes a source, be it pg_restore, every backend and the launcher
 -- are told.
 CREATE FUNCTION campaign_source_changed()
@@ -180,7 +191,7 @@ SELECT pg_catalog.pg_extension_config_dump('campaign_source', '');
 SELECT pg_catalog.pg_extension_config_dump('campaign_reopening', '');
 
 GRANT SELECT ON campaign_source, campaign_armed, campaign_reopening, campaign_event,
-	campaign_sweep_run, campaign_state, campaign_retry TO PUBLIC;
+	campaign_sweep_run, campaign_state, campaign_retry, campaign_blackout TO PUBLIC;
 
 -- History is for the owner of the source's tables; what is dumped has no
 -- policy, which would break every other role's pg_dump.
@@ -188,6 +199,7 @@ ALTER TABLE campaign_event ENABLE ROW LEVEL SECURITY;
 ALTER TABLE campaign_sweep_run ENABLE ROW LEVEL SECURITY;
 ALTER TABLE campaign_state ENABLE ROW LEVEL SECURITY;
 ALTER TABLE campaign_retry ENABLE ROW LEVEL SECURITY;
+ALTER TABLE campaign_blackout ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY source_owner ON campaign_event FOR SELECT USING (EXISTS (
 	SELECT FROM campaign_source AS s JOIN pg_catalog.pg_class AS c ON c.oid = s.campaigns
@@ -201,6 +213,9 @@ CREATE POLICY source_owner ON campaign_state FOR SELECT USING (EXISTS (
 CREATE POLICY source_owner ON campaign_retry FOR SELECT USING (EXISTS (
 	SELECT FROM campaign_source AS s JOIN pg_catalog.pg_class AS c ON c.oid = s.campaigns
 	WHERE s.source = campaign_retry.source AND pg_catalog.pg_has_role(c.relowner, 'USAGE')));
+CREATE POLICY source_owner ON campaign_blackout FOR SELECT USING (EXISTS (
+	SELECT FROM campaign_source AS s JOIN pg_catalog.pg_class AS c ON c.oid = s.campaigns
+	WHERE s.source = campaign_blackout.source AND pg_catalog.pg_has_role(c.relowner, 'USAGE')));
 
 --
 -- Set-up
@@ -408,6 +423,85 @@ COMMENT ON FUNCTION campaign_worker_status() IS 'the rows of the view campaign_w
 CREATE VIEW campaign_worker AS SELECT * FROM campaign_worker_status();
 COMMENT ON VIEW campaign_worker IS 'the launcher and the workers of the whole server, as they are now';
 GRANT SELECT ON campaign_worker TO PUBLIC;
+
+CREATE FUNCTION campaign_health(
+	source name DEFAULT NULL,
+	OUT check_name text,
+	OUT ok boolean,
+	OUT detail text,
+	OUT fix text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'campaign_health'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_health(name) IS 'is the closer alive, and does it do what it should: one row a check, with what to do';
+
+CREATE FUNCTION campaign_counters(
+	OUT sweeps bigint,
+	OUT campaigns_closed bigint,
+	OUT campaigns_reopened bigint,
+	OUT campaigns_stalled bigint,
+	OUT messages_marked bigint,
+	OUT errors bigint,
+	OUT hints_waiting bigint,
+	OUT hints_dropped bigint,
+	OUT hints_served bigint)
+AS 'MODULE_PATHNAME', 'campaign_counters'
+LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION campaign_counters() IS 'what was done in the whole server since it started; nulls where campaign_autoclose is not preloaded';
+
+-- One row a source, all of it cheap: only the extension's own tables are read,
+-- as the caller, so that row-level security leaves him what is his.
+CREATE VIEW campaign_metrics WITH (security_invoker = true) AS
+SELECT s.source,
+	(s.mode = 'active' AND a.source IS NOT NULL)::integer AS active,
+	coalesce(sending.campaigns_checked, 0) AS open_campaigns,
+	coalesce(retry.failing, 0) AS failing_campaigns,
+	coalesce(retry.skipped, 0) AS skipped_campaigns,
+	(b.source IS NOT NULL)::integer AS blackout,
+	coalesce(sweeps.failing, 0) AS failing_sweeps,
+	coalesce(sweeps.lag, 0) AS sweep_lag_seconds
+FROM campaign_source AS s
+	LEFT JOIN campaign_armed AS a ON a.source = s.source
+		AND a.database = (SELECT d.oid FROM pg_catalog.pg_database AS d
+			WHERE d.datname = pg_catalog.current_database())
+	LEFT JOIN campaign_blackout AS b ON b.source = s.source
+	LEFT JOIN LATERAL (
+		SELECT r.campaigns_checked FROM campaign_sweep_run AS r
+		WHERE r.source = s.source AND r.sweep = 'sending' AND r.as_of IS NULL
+			AND r.finished_at IS NOT NULL
+		ORDER BY r.id DESC LIMIT 1
+	) AS sending ON true
+	LEFT JOIN LATERAL (
+		SELECT pg_catalog.count(*) FILTER (WHERE r.failures > 0) AS failing,
+			pg_catalog.count(*) FILTER (WHERE r.skips > 0) AS skipped
+		FROM campaign_retry AS r WHERE r.source = s.source
+	) AS retry ON true
+	LEFT JOIN LATERAL (
+		SELECT pg_catalog.count(*) FILTER (WHERE last.error IS NOT NULL) AS failing,
+			pg_catalog.max(greatest(0, extract(epoch FROM pg_catalog.clock_timestamp()
+				- coalesce(last.started_at + e.every, s.attached_at))))::double precision AS lag
+		FROM (VALUES ('expired', s.expired_every), ('timeout', s.timeout_every),
+				('sending', s.sending_every), ('interrupted', s.interrupted_every)) AS e (sweep, every)
+			LEFT JOIN LATERAL (
+				SELECT r.started_at, r.error FROM campaign_sweep_run AS r
+				WHERE r.source = s.source AND r.sweep = e.sweep AND r.as_of IS NULL
+				ORDER BY r.id DESC LIMIT 1
+			) AS last ON true
+		WHERE e.every IS NOT NULL AND s.mode <> 'paused' AND a.source IS NOT NULL
+	) AS sweeps ON true
+WHERE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = s.campaigns
+		AND pg_catalog.pg_has_role(c.relowner, 'USAGE'))
+	OR (SELECT r.rolsuper OR r.rolbypassrls FROM pg_catalog.pg_roles AS r
+		WHERE r.rolname = current_user);
+COMMENT ON VIEW campaign_metrics IS 'one row a source, for monitoring: numbers alone, and cheap to read';
+COMMENT ON COLUMN campaign_metrics.active IS '1: it acts in this database';
+COMMENT ON COLUMN campaign_metrics.open_campaigns IS 'open campaigns that the last sending sweep found';
+COMMENT ON COLUMN campaign_metrics.failing_campaigns IS 'campaigns in error, to be retried';
+COMMENT ON COLUMN campaign_metrics.skipped_campaigns IS 'campaigns whose rows somebody else held when they were last looked at';
+COMMENT ON COLUMN campaign_metrics.blackout IS '1: nothing is heard of anybody, so nobody is marked as silent';
+COMMENT ON COLUMN campaign_metrics.failing_sweeps IS 'sweeps whose last run could not even list the campaigns';
+COMMENT ON COLUMN campaign_metrics.sweep_lag_seconds IS 'how long the most overdue sweep has been due; it runs as long as it is above 0 for seconds only';
+GRANT SELECT ON campaign_metrics TO PUBLIC;
 
 -- Tells the launcher of this database, or the user that nothing is preloaded.
 CREATE FUNCTION campaign_announce()

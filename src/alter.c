@@ -14,6 +14,7 @@
 #include "utils/varlena.h"
 
 #include "attach.h"
+#include "blackout.h"
 #include "compat.h"
 #include "preflight.h"
 #include "triggers.h"
@@ -56,6 +57,7 @@ static const Setting settings[] = {
 	{"sending_every", SETTING_PERIOD},
 	{"interrupted_every", SETTING_PERIOD},
 	{"settle_for", SETTING_DELAY},
+	{"blackout_after", SETTING_PERIOD},
 	{"history_keep", SETTING_INTERVAL},
 	{"interaction_message", SETTING_TEXT},
 	{"timeout_message", SETTING_TEXT},
@@ -215,6 +217,21 @@ check_function(const Source *source, const char *value)
 	cac_source_enter(source, false, &saved);
 	(void) LookupFuncName(CAC_QUALIFIED_NAMES(value), 1, argtypes, false);
 	cac_leave(&saved);
+}
+
+/*
+ * A setting that needs columns which not every source has: refuse it (55000)
+ * where they are missing.
+ */
+static void
+check_columns_for(const Source *source, const Setting *setting)
+{
+	if (strcmp(setting->name, "blackout_after") == 0 && !cac_tells_of_signs(source))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the tables of source \"%s\" do not tell when something came in",
+						source->name),
+				 errhint("\"blackout_after\" needs interactions.received_at, or delivered_at, read_at or updated_at of messages.")));
 }
 
 static bool
@@ -383,7 +400,11 @@ cac_alter(const char *name, const char *setting_name, const char *value)
 	}
 	if (strcmp(setting_name, "mode") == 0 && strcmp(value, "active") == 0)
 		cac_require_fit_to_act(source);
+	if (value != NULL)
+		check_columns_for(source, setting);
 	write_setting(name, setting, value);
+	if (strcmp(setting_name, "blackout_after") == 0 || strcmp(setting_name, "mode") == 0)
+		cac_forget_blackout(source);	/* it is told of anew */
 	if (strcmp(setting_name, "mode") == 0 && strcmp(value, "paused") != 0)
 	{
 		cac_arm(name);

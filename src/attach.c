@@ -427,7 +427,8 @@ cac_detach(const char *name)
 		CATALOG_QUERY("DELETE FROM @.campaign_sweep_run WHERE source = $1"),
 		CATALOG_QUERY("DELETE FROM @.campaign_state WHERE source = $1"),
 		CATALOG_QUERY("DELETE FROM @.campaign_reopening WHERE source = $1"),
-		CATALOG_QUERY("DELETE FROM @.campaign_retry WHERE source = $1")
+		CATALOG_QUERY("DELETE FROM @.campaign_retry WHERE source = $1"),
+		CATALOG_QUERY("DELETE FROM @.campaign_blackout WHERE source = $1")
 	};
 	CatalogArguments arguments = {0};
 	Source	   *source = cac_source_open(name);

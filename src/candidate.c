@@ -20,6 +20,7 @@
 
 #include "attempt.h"
 #include "candidate.h"
+#include "counters.h"
 #include "slots.h"
 #include "witness.h"
 
@@ -124,6 +125,7 @@ judge_candidate(void *arg)
 	request.resume = sweep->marking ? sweep->resume : NULL;
 	request.in_passes = sweep->in_passes;
 	request.pass = sweep->pass;
+	request.blackout = &sweep->blackout;
 	request.batch_size = sweep->host != NULL ? source->batch_size : 0;
 	cac_judge_campaign(source, sweep->key, &request, &sweep->outcome);
 }
@@ -165,6 +167,7 @@ note_failure(Sweep *sweep, const char *campaign_id, CampaignRetry *retry,
 	cac_append_json(&details, "retry_at", timestamptz_to_str(next.retry_at));
 	event.details = psprintf("{%s}", details.data);
 	cac_record_event(source, &event);
+	cac_count_up(COUNTER_ERRORS, 1);
 	cac_progress_error(error->message);
 
 	warn_of_failure(sweep, campaign_id, error,

@@ -41,6 +41,7 @@ typedef struct Sweep
 	bool		key_is_one;		/* and that succeeded */
 	CampaignLock lock;
 	bool		settling;		/* it is one that we closed lately */
+	Blackout	blackout;
 	bool		count;			/* its statistics are wanted */
 	bool		only_statistics;	/* and nothing else */
 	bool		by_hint;		/* it may wait, others may not */

@@ -23,6 +23,7 @@
 
 #include "attempt.h"
 #include "compat.h"
+#include "counters.h"
 #include "events.h"
 
 #define NOTIFY_CHANNEL		"campaign_autoclose"
@@ -96,6 +97,7 @@ record_on_event_failure(const Source *source, const CampaignEvent *event,
 	cac_append_json(&details, "sqlstate", unpack_sql_state(error->sqlerrcode));
 	failure.details = psprintf("{%s}", details.data);
 	cac_record_event(&silent, &failure);
+	cac_count_up(COUNTER_ERRORS, 1);
 }
 
 /*

@@ -25,6 +25,8 @@
 #include "arguments.h"
 #include "attach.h"
 #include "byhand.h"
+#include "counters.h"
+#include "health.h"
 #include "hints.h"
 #include "lifecycle.h"
 #include "preflight.h"
@@ -49,6 +51,8 @@ PG_FUNCTION_INFO_V1(campaign_recover_interrupted);
 PG_FUNCTION_INFO_V1(campaign_run_sweeps);
 PG_FUNCTION_INFO_V1(campaign_preview);
 PG_FUNCTION_INFO_V1(campaign_worker_status);
+PG_FUNCTION_INFO_V1(campaign_health);
+PG_FUNCTION_INFO_V1(campaign_counters);
 PG_FUNCTION_INFO_V1(campaign_announce);
 PG_FUNCTION_INFO_V1(campaign_source_changed);
 
@@ -557,6 +561,49 @@ campaign_worker_status(PG_FUNCTION_ARGS)
 	cac_report_processes((ReturnSetInfo *) fcinfo->resultinfo,
 						 cac_hint_counters(&hints) ? &hints : NULL);
 	return (Datum) 0;
+}
+
+/*
+ * campaign_health(source name DEFAULT NULL)
+ *		-> setof (check_name, ok, detail, fix)
+ */
+Datum
+campaign_health(PG_FUNCTION_ARGS)
+{
+	char	   *source = cac_name_argument(fcinfo, 0);
+
+	InitMaterializedSRF(fcinfo, 0);
+	cac_connect_spi();
+	cac_report_health((ReturnSetInfo *) fcinfo->resultinfo, source);
+	SPI_finish();
+	return (Datum) 0;
+}
+
+/*
+ * campaign_counters() -> one row, of nulls where the library is not preloaded
+ */
+Datum
+campaign_counters(PG_FUNCTION_ARGS)
+{
+	int64		counts[NUM_COUNTERS];
+	HintCounters hints;
+	Datum		values[NUM_COUNTERS + 3] = {0};
+	bool		nulls[NUM_COUNTERS + 3];
+	TupleDesc	desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	memset(nulls, true, sizeof(nulls));
+	if (cac_read_counters(counts) && cac_hint_counters(&hints))
+	{
+		for (int i = 0; i < NUM_COUNTERS; i++)
+			values[i] = Int64GetDatum(counts[i]);
+		values[NUM_COUNTERS] = Int64GetDatum(hints.waiting);
+		values[NUM_COUNTERS + 1] = Int64GetDatum(hints.dropped);
+		values[NUM_COUNTERS + 2] = Int64GetDatum(hints.served);
+		memset(nulls, false, sizeof(nulls));
+	}
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
 /*

@@ -136,19 +136,38 @@ cac_count(Judgement *j, bool look_for_due)
 	j->count_usec = INSTR_TIME_GET_MICROSEC(after);
 }
 
+static Blackout *
+blackout_of(Judgement *j)
+{
+	return j->request->blackout ? j->request->blackout : &j->blackout;
+}
+
+/*
+ * cac_judged_in_blackout
+ *		Something is due for marking: does silence prove nothing at that moment?
+ */
+bool
+cac_judged_in_blackout(Judgement *j)
+{
+	return cac_in_blackout(j->source, blackout_of(j), j->request->as_of);
+}
+
 /*
  * cac_count_and_decide
  *		Count the campaign's messages and judge it: fills in the verdict too.
  *
- * What is due for marking is looked for only in the plan of a sweep that marks.
+ * What is due for marking is looked for in the plan of a sweep that marks, and,
+ * in a blackout, in what is left of it.
  */
 void
 cac_count_and_decide(Judgement *j, VerdictPhase phase)
 {
 	SweepKind	sweep = j->request->sweep;
+	bool		marks = sweep == SWEEP_EXPIRED || sweep == SWEEP_TIMEOUT;
 
-	cac_count(j, phase == PHASE_PLAN && cac_source_marks(j->source) &&
-			  (sweep == SWEEP_EXPIRED || sweep == SWEEP_TIMEOUT));
+	cac_count(j, marks && cac_source_marks(j->source) &&
+			  (phase == PHASE_PLAN || blackout_of(j)->holds));
+	j->facts.blackout = cac_tally_due(&j->tally) > 0 && cac_judged_in_blackout(j);
 	j->verdict = cac_judge(sweep, phase, &j->facts, &j->tally,
 						   j->request->as_of);
 }

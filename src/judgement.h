@@ -26,9 +26,11 @@ typedef struct Judgement
 	CampaignVerdict verdict;
 	int64		count_usec;		/* how long the last tally took */
 	int64		failed;			/* pending messages that were failed just now */
+	Blackout	blackout;		/* where the request brings none */
 } Judgement;
 
 extern bool cac_learn_facts(Judgement *j, CampaignLock lock);
+extern bool cac_judged_in_blackout(Judgement *j);
 extern void cac_count(Judgement *j, bool look_for_due);
 extern void cac_count_and_decide(Judgement *j, VerdictPhase phase);
 extern bool cac_statistics_differ(const Judgement *j);
@@ -51,6 +53,7 @@ extern void cac_record_judged(const Judgement *j, const char *event,
 							  const char *status_to, const char *reason,
 							  const char *details);
 extern void cac_record_expired(const Judgement *j, int64 marked);
+extern void cac_record_blackout(const Judgement *j);
 extern void cac_record_stalled(const Judgement *j);
 extern void cac_record_shadow(Judgement *j);
 extern void cac_log_closing(const Judgement *j, const char *status);

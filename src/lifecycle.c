@@ -22,6 +22,7 @@
 #include "portability/instr_time.h"
 #include "utils/timestamp.h"
 
+#include "counters.h"
 #include "judgement.h"
 #include "witness.h"
 
@@ -361,9 +362,26 @@ plan_marking(Judgement *j)
 		return;
 	cac_count_due(j->source, j->key, cac_expiry_cutoff(j), j->facts.start, &count);
 	j->outcome->messages_checked = count.aged;
-	j->verdict.mark = count.due;
+	j->facts.blackout = count.due > 0 && cac_judged_in_blackout(j);
+	if (j->facts.blackout)
+	{
+		j->verdict.unproven = count.due;
+		j->verdict.reason = REASON_BLACKOUT;
+	}
+	else
+		j->verdict.mark = count.due;
 	if (j->request->by_witness)
 		cac_note_due(j->source, j->key, &count, j->request->as_of);
+}
+
+/*
+ * Tell of it, if the plan leaves something alone for want of any sign of life.
+ */
+static void
+note_blackout(const Judgement *j)
+{
+	if (j->verdict.unproven > 0 && (!j->request->dry_run || j->request->shadow))
+		cac_record_blackout(j);
 }
 
 /*
@@ -404,6 +422,7 @@ look(Judgement *j)
 	if (j->request->sweep == SWEEP_EXPIRED && !j->request->dry_run)
 	{
 		plan_marking(j);
+		note_blackout(j);
 		return j->verdict.mark > 0;
 	}
 	if (j->request->count && j->facts.status == CAMPAIGN_OPEN)
@@ -415,6 +434,7 @@ look(Judgement *j)
 			return false;
 	}
 	cac_count_and_decide(j, PHASE_PLAN);
+	note_blackout(j);
 	outcome->messages_checked = j->tally.aged + j->verdict.fail;
 	if (!j->request->dry_run && worth_acting(j))
 		return true;
@@ -435,7 +455,9 @@ judge(Judgement *j)
 	{
 		/* after a batch: how much is left is not known, it may be another */
 		j->outcome->found = true;
-		j->verdict.mark = cac_source_marks(j->source) ? PG_INT64_MAX : 0;
+		if (cac_source_marks(j->source) &&
+			!(j->request->blackout && j->request->blackout->holds))
+			j->verdict.mark = PG_INT64_MAX;
 		j->verdict.fail = j->request->sweep == SWEEP_TIMEOUT ? 1 : 0;
 	}
 	else if (j->request->pass > 0)
@@ -448,6 +470,21 @@ judge(Judgement *j)
 		return;
 	if (lock_and_act(j))
 		cac_report_campaign(j, true);
+}
+
+/*
+ * Count what was done, for those who watch the server.
+ */
+static void
+count_outcome(const JudgeOutcome *outcome, VerdictAction action)
+{
+	cac_count_up(COUNTER_MARKED, outcome->messages_marked);
+	if (outcome->closed)
+		cac_count_up(COUNTER_CLOSED, 1);
+	else if (outcome->resumed)
+		cac_count_up(COUNTER_STALLED, 1);
+	else if (action == ACTION_REOPEN && outcome->updated)
+		cac_count_up(COUNTER_REOPENED, 1);
 }
 
 /*
@@ -475,4 +512,6 @@ cac_judge_campaign(Source *source, Datum key, const JudgeRequest *request,
 	cac_source_enter(source, request->as_owner, &saved);
 	judge(&j);
 	cac_leave(&saved);
+	if (!request->dry_run)
+		count_outcome(outcome, j.verdict.action);
 }

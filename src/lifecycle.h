@@ -5,8 +5,9 @@
 #ifndef CAC_LIFECYCLE_H
 #define CAC_LIFECYCLE_H
 
-#include "source.h"
+#include "blackout.h"
 #include "queries.h"
+#include "source.h"
 
 /*
  * Marking in passes: each marks a share of every page's rows.  When the last
@@ -33,6 +34,7 @@ typedef struct JudgeRequest
 	bool		by_witness;		/* do not tally what a message keeps open */
 	bool		count;			/* but do count it for its statistics ... */
 	bool		count_only;		/* ... and do not close it, it is too early */
+	Blackout   *blackout;		/* what the sweep knows of one; NULL: find out */
 	int64		batch_size;		/* mark no more than that at once; 0: all */
 	const char *resume;			/* a batch was marked: go on from here, or from ""
 								 * anywhere */

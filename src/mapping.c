@@ -52,6 +52,8 @@ static const SourceColumn standard_columns[] = {
 	{TABLE_MESSAGES, "sent_at", COLUMN_MOMENT, COLUMN_EXPECTED},
 	{TABLE_MESSAGES, "created_at", COLUMN_MOMENT, COLUMN_EXPECTED},
 	{TABLE_MESSAGES, "updated_at", COLUMN_MOMENT},
+	{TABLE_MESSAGES, "delivered_at", COLUMN_MOMENT},
+	{TABLE_MESSAGES, "read_at", COLUMN_MOMENT},
 	{TABLE_INTERACTIONS, "campaign_id", COLUMN_CAMPAIGN_KEY, COLUMN_EXPECTED},
 	{TABLE_INTERACTIONS, "contact_id", COLUMN_KEY, COLUMN_REQUIRED},
 	{TABLE_INTERACTIONS, "interaction_type", COLUMN_WORD, COLUMN_EXPECTED},
@@ -535,6 +537,12 @@ cac_load_columns(Source *source)
 		if (column->name != NULL)
 			check_column_once(source, column);
 	}
+	if (source->blackout_after >= 0 && !cac_tells_of_signs(source))
+		cac_source_set_fault(source, "columns", ERRCODE_UNDEFINED_COLUMN,
+							 psprintf("the tables of source \"%s\" do not tell any more when something came in",
+									  source->name),
+							 psprintf("Bring back one of interactions.received_at, messages.delivered_at, read_at and updated_at, or do without: campaign_alter('%s', 'blackout_after', NULL).",
+									  source->name));
 }
 
 /*
@@ -580,6 +588,23 @@ cac_source_column(const Source *source, SourceTable table,
 			return column;
 	}
 	elog(ERROR, "unknown standard column \"%s\"", standard_name);
+}
+
+/*
+ * cac_tells_of_signs
+ *		Have the tables a column that tells when something came in from outside?
+ */
+bool
+cac_tells_of_signs(const Source *source)
+{
+	static const char *const columns[] = {"delivered_at", "read_at", "updated_at"};
+
+	if (cac_source_column(source, TABLE_INTERACTIONS, "received_at")->name != NULL)
+		return true;
+	for (int i = 0; i < lengthof(columns); i++)
+		if (cac_source_column(source, TABLE_MESSAGES, columns[i])->name != NULL)
+			return true;
+	return false;
 }
 
 /* ----------------------------------------------------------------

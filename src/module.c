@@ -14,6 +14,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "counters.h"
 #include "hints.h"
 #include "launcher.h"
 #include "settings.h"
@@ -33,5 +34,6 @@ _PG_init(void)
 
 	cac_reserve_shared_memory();
 	cac_reserve_hints();
+	cac_reserve_counters();
 	cac_register_launcher();
 }

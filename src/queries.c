@@ -377,6 +377,25 @@ cac_count_due(Source *source, Datum key, TimestampTz cutoff,
 }
 
 /*
+ * cac_find_sign
+ *		Did anything come in from outside after "since", in a campaign that is
+ *		open or was closed after "closed_since"?
+ */
+bool
+cac_find_sign(Source *source, TimestampTz since, TimestampTz closed_since)
+{
+	Oid			types[2] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		values[2];
+	bool		found;
+
+	values[0] = TimestampTzGetDatum(since);
+	values[1] = TimestampTzGetDatum(closed_since);
+	found = cac_execute(source, STATEMENT_SIGN, 2, types, values, NULL) > 0;
+	SPI_freetuptable(SPI_tuptable);
+	return found;
+}
+
+/*
  * cac_mark_expired
  *		Mark a campaign's expired messages no_interaction; returns how many.
  *

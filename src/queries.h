@@ -92,6 +92,8 @@ extern void cac_verify_witnesses(Source *source, int n, Datum *keys,
 								 bool *holds);
 extern void cac_count_due(Source *source, Datum key, TimestampTz cutoff,
 						  TimestampTz start, DueCount *count);
+extern bool cac_find_sign(Source *source, TimestampTz since,
+						  TimestampTz closed_since);
 extern int64 cac_mark_expired(Source *source, Datum key,
 							  const MarkRequest *request, char **resume);
 extern int64 cac_fail_pending(Source *source, Datum key, const char *message,

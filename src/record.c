@@ -112,6 +112,8 @@ cac_describe_tally(const Judgement *j, TimestampTz completed_at)
 	cac_append_json_count(&json, "interactions", tally->interactions);
 	if (failed_by_us > 0)
 		cac_append_json_count(&json, "failed_by_us", failed_by_us);
+	if (j->facts.blackout)
+		cac_append_json_count(&json, "unproven", cac_tally_due(tally));
 	return psprintf("{%s}", json.data);
 }
 
@@ -143,6 +145,32 @@ cac_record_expired(const Judgement *j, int64 marked)
 	cac_append_json(&json, "sent_before", timestamptz_to_str(cac_expiry_cutoff(j)));
 	cac_record_judged(j, "expired", j->row.status_text,
 		   cac_interaction_message(j->source, &j->facts.policy),
+		   psprintf("{%s}", json.data));
+}
+
+/*
+ * A blackout is told of once, with the first campaign that it holds.
+ */
+void
+cac_record_blackout(const Judgement *j)
+{
+	TimestampTz since = cac_silent_since(j->source, j->request->as_of);
+	StringInfoData json;
+
+	if (!cac_remember_blackout(j->source, j->request->as_of))
+		return;
+	ereport(WARNING,
+			(errmsg("source \"%s\": no interaction and no status callback since %s, so silence proves nothing and nobody is marked",
+					j->source->name, timestamptz_to_str(since)),
+			 errhint("See whether the provider's callbacks arrive. Marking goes on by itself when one does; campaign_alter('%s', 'blackout_after', NULL) does without.",
+					 j->source->name)));
+	initStringInfo(&json);
+	cac_append_json(&json, "sweep", cac_sweep_name(j->request->sweep));
+	cac_append_json_count(&json, "blackout_after_seconds",
+						  j->source->blackout_after / USECS_PER_SEC);
+	cac_append_json(&json, "silent_since", timestamptz_to_str(since));
+	cac_append_json_count(&json, "messages", j->verdict.unproven);
+	cac_record_judged(j, "error", NULL, cac_reason_text(REASON_BLACKOUT),
 		   psprintf("{%s}", json.data));
 }
 

@@ -137,12 +137,21 @@ cac_statistics(const CampaignTally *tally, int64 statistics[NUM_STATISTICS])
 }
 
 /*
+ * How many messages are due for marking.
+ */
+int64
+cac_tally_due(const CampaignTally *tally)
+{
+	return tally->due_sent + tally->due_delivered + tally->due_read;
+}
+
+/*
  * The tally as it will be when the messages that are due have been marked.
  */
 static void
 suppose_marked(CampaignTally *tally)
 {
-	int64		due = tally->due_sent + tally->due_delivered + tally->due_read;
+	int64		due = cac_tally_due(tally);
 
 	tally->sent -= tally->due_sent;
 	tally->delivered -= tally->due_delivered;
@@ -189,23 +198,38 @@ judge_completion(const CampaignFacts *facts, CampaignVerdict *verdict)
 }
 
 /*
+ * Plan to mark what is due; in a blackout, to leave it alone.
+ */
+static void
+plan_marking(const CampaignFacts *facts, CampaignVerdict *verdict)
+{
+	int64		due = cac_tally_due(&verdict->tally);
+
+	if (facts->blackout)
+		verdict->unproven = due;
+	else
+	{
+		verdict->mark = due;
+		suppose_marked(&verdict->tally);
+	}
+}
+
+/*
  * Rule "24 hours".
  */
 static void
 judge_expired(VerdictPhase phase, const CampaignFacts *facts,
 			  CampaignVerdict *verdict)
 {
-	const CampaignTally *tally = &verdict->tally;
-
 	if (phase == PHASE_PLAN)
 	{
-		verdict->mark = tally->due_sent + tally->due_delivered + tally->due_read;
+		plan_marking(facts, verdict);
 		if (verdict->mark == 0)
 		{
-			verdict->reason = REASON_NOTHING_DUE;
+			verdict->reason = verdict->unproven > 0 ?
+				REASON_BLACKOUT : REASON_NOTHING_DUE;
 			return;
 		}
-		suppose_marked(&verdict->tally);
 	}
 	judge_completion(facts, verdict);
 }
@@ -236,9 +260,8 @@ judge_timeout(VerdictPhase phase, const CampaignFacts *facts,
 	}
 	if (phase == PHASE_PLAN)
 	{
-		verdict->mark = tally->due_sent + tally->due_delivered + tally->due_read;
 		verdict->fail = tally->pending;
-		suppose_marked(&verdict->tally);
+		plan_marking(facts, verdict);
 		suppose_failed(&verdict->tally);
 	}
 	else if (tally->pending > 0)
@@ -439,6 +462,8 @@ cac_reason_text(VerdictReason reason)
 			return "contacts who may still reply";
 		case REASON_HELD:
 			return "pending messages that another transaction holds";
+		case REASON_BLACKOUT:
+			return "no interaction and no status callback for blackout_after, so silence proves nothing";
 	}
 	return NULL;				/* keep the compiler quiet */
 }

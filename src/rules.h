@@ -107,6 +107,9 @@ typedef struct CampaignFacts
 	int64		total_recipients;	/* 0: unknown */
 	CampaignPolicy policy;
 
+	bool		blackout;		/* of nobody is anything heard: silence proves
+								 * nothing; asked where something is due */
+
 	/* what the extension remembers of it */
 	bool		closed_as_complete; /* by us, not by timeout or by hand */
 	TimestampTz closed_at;		/* meaningful where closed_as_complete */
@@ -146,13 +149,15 @@ typedef enum VerdictReason
 	REASON_UNMAPPED,
 	REASON_FILLING,
 	REASON_AWAITING,
-	REASON_HELD					/* pending rows that somebody else holds */
+	REASON_HELD,				/* pending rows that somebody else holds */
+	REASON_BLACKOUT				/* expired messages that may have been answered */
 } VerdictReason;
 
 typedef struct CampaignVerdict
 {
 	int64		mark;			/* messages to mark no_interaction */
 	int64		fail;			/* pending messages to mark failed */
+	int64		unproven;		/* expired messages left alone in a blackout */
 	VerdictAction action;
 	CampaignStatus status;		/* the campaign's status afterwards */
 	VerdictReason reason;
@@ -184,6 +189,7 @@ extern bool cac_campaign_complete(const CampaignFacts *facts,
 								  VerdictReason *why_not);
 extern bool cac_campaign_timed_out(const CampaignFacts *facts,
 								   TimestampTz as_of);
+extern int64 cac_tally_due(const CampaignTally *tally);
 extern CampaignStatus cac_final_status(const CampaignTally *tally);
 extern void cac_statistics(const CampaignTally *tally,
 						   int64 statistics[NUM_STATISTICS]);

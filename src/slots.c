@@ -747,8 +747,8 @@ cac_progress_error(const char *message)
  * is not valid in ours loses whatever is not ASCII: better than a row that a
  * client cannot read.
  */
-static Datum
-shared_text(char *string)
+static char *
+readable(char *string)
 {
 	char	   *c;
 
@@ -760,7 +760,30 @@ shared_text(char *string)
 				*c = '?';
 		}
 	}
-	return CStringGetTextDatum(string);
+	return string;
+}
+
+static Datum
+shared_text(char *string)
+{
+	return CStringGetTextDatum(readable(string));
+}
+
+/*
+ * cac_report_launcher
+ *		How the launcher is; false where the library was not preloaded.
+ */
+bool
+cac_report_launcher(LauncherReport *report)
+{
+	if (shared == NULL)
+		return false;
+	LWLockAcquire(shared->lock, LW_SHARED);
+	report->pid = shared->launcher_pid;
+	memcpy(report->last_error, shared->launcher_error, CAC_MESSAGE_LEN);
+	LWLockRelease(shared->lock);
+	(void) readable(report->last_error);
+	return true;
 }
 
 static const char *

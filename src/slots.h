@@ -64,6 +64,13 @@ typedef struct HintCounters
 	int64		served;			/* since then */
 } HintCounters;
 
+/* What is told of the launcher. */
+typedef struct LauncherReport
+{
+	pid_t		pid;			/* 0: there is none */
+	char		last_error[CAC_MESSAGE_LEN];	/* readable in this database */
+} LauncherReport;
+
 /* set-up */
 extern void cac_reserve_shared_memory(void);
 extern bool cac_shared_memory_ready(void);
@@ -71,6 +78,7 @@ extern bool cac_shared_memory_ready(void);
 /* any backend */
 extern void cac_announce_news(void);
 extern void cac_steer(Oid dboid, TimestampTz due);
+extern bool cac_report_launcher(LauncherReport *report);
 extern void cac_report_processes(ReturnSetInfo *rsinfo, const HintCounters *hints);
 
 /* any code that may be run by a worker */

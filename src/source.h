@@ -118,6 +118,7 @@ typedef struct Source
 	int64		every[NUM_SWEEP_KINDS]; /* microseconds; -1: off */
 	int64		history_keep;
 	int64		check_delay;
+	int64		blackout_after; /* -1: off */
 	char	   *interaction_message;	/* NULL: the default */
 	char	   *timeout_message;	/* likewise */
 	char	   *time_zone;		/* of timestamps that have none; NULL: unknown */
@@ -184,6 +185,7 @@ extern const SourceColumn *cac_source_column(const Source *source,
 extern const SourceLabel *cac_source_label(const Source *source,
 										   const char *group,
 										   const char *standard_name);
+extern bool cac_tells_of_signs(const Source *source);
 extern int64 cac_interval_usec(const Interval *interval);
 extern char *cac_interaction_message(const Source *source,
 									 const CampaignPolicy *policy);

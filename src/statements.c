@@ -595,6 +595,65 @@ same_row(const Source *source, const char *condition)
 }
 
 /*
+ * The moments of a message m that tell of a callback later than $1, as a
+ * condition.
+ */
+static char *
+callback_condition(const Source *source)
+{
+	static const char *const conditions[][2] = {
+		{"delivered_at", "$1 @<@ @m.delivered_at@"},
+		{"read_at", "$1 @<@ @m.read_at@"},
+		{"updated_at", "@m.status:delivered,read@ AND $1 @<@ @m.updated_at@"}
+	};
+	StringInfoData condition;
+
+	initStringInfo(&condition);
+	for (int i = 0; i < lengthof(conditions); i++)
+		if (cac_source_column(source, TABLE_MESSAGES, conditions[i][0])->name != NULL)
+			appendStringInfo(&condition, "%s%s", condition.len > 0 ? " OR " : "",
+							 cac_expand(source, conditions[i][1], NULL));
+	return condition.len > 0 ? condition.data : "false";
+}
+
+/*
+ * A row if anything came in from outside after $1, in a campaign that is open
+ * or was closed after $2.  The campaigns are visited newest first, each until
+ * the first sign in it: interactions first, as there are fewer of them.
+ */
+static char *
+sign_statement(const Source *source)
+{
+	const char *fragments[MAX_FRAGMENTS];
+	const char *interactions = "";
+
+	fragments[0] = cac_expand(source,
+							  "(SELECT @c.id@ AS id FROM @campaigns@ AS c"
+							  " WHERE @c.status:sending@ OR $2 @<@ @c.completed_at@"
+							  " ORDER BY coalesce(@c.started_at@, @c.created_at@) DESC"
+							  " OFFSET 0) AS campaign", NULL);
+	if (cac_source_column(source, TABLE_INTERACTIONS, "received_at")->name != NULL)
+	{
+		fragments[1] = cac_source_column(source, TABLE_INTERACTIONS, "campaign_id")->name != NULL ?
+			cac_expand(source, " WHERE @i.campaign_id@ @=@ campaign.id", NULL) :
+			cac_expand(source, " JOIN @messages@ AS m ON @m.contact_id@ @=@ @i.contact_id@"
+					   " WHERE @m.campaign_id@ @=@ campaign.id", NULL);
+		interactions = cac_expand(source,
+								  "SELECT FROM @$1@ CROSS JOIN LATERAL"
+								  " (SELECT FROM @interactions@ AS i@$2@"
+								  "  AND $1 @<@ @i.received_at@ LIMIT 1) AS sign"
+								  " UNION ALL ", fragments);
+	}
+	fragments[1] = interactions;
+	fragments[2] = callback_condition(source);
+	return cac_expand(source,
+					  "SELECT FROM (@$2@SELECT FROM @$1@ CROSS JOIN LATERAL"
+					  " (SELECT FROM @messages@ AS m"
+					  "  WHERE @m.campaign_id@ @=@ campaign.id AND (@$3@) LIMIT 1) AS sign)"
+					  " AS sign LIMIT 1", fragments);
+}
+
+/*
  * Mark the expired messages of one campaign: $1 its key, $2 the cutoff, $3 its
  * start, $5 the error message, $6 as_of.  Rows that somebody else holds are
  * left for the next sweep.
@@ -771,6 +830,8 @@ build_statement(const Source *source, StatementKind kind)
 			return verify_sent_statement(source);
 		case STATEMENT_DUE:
 			return due_statement(source);
+		case STATEMENT_SIGN:
+			return sign_statement(source);
 		case STATEMENT_MARK:
 			return mark_statement(source);
 		case STATEMENT_MARK_FREE:

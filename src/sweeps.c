@@ -28,6 +28,7 @@
 
 #include "attempt.h"
 #include "candidate.h"
+#include "counters.h"
 #include "lifecycle.h"
 #include "memory.h"
 #include "slots.h"
@@ -291,6 +292,9 @@ find_candidates(void *arg)
 
 	cac_source_check(source);
 	cac_source_enter(source, sweep->host != NULL, &saved);
+	if ((sweep->kind == SWEEP_EXPIRED || sweep->kind == SWEEP_TIMEOUT) &&
+		!sweep->dry_run)
+		cac_end_blackout(source, &sweep->blackout, sweep->as_of);
 	sweep->keys = cac_open_campaigns(source, sweep->context, &sweep->nkeys);
 	cac_note_key_type(sweep, source);
 	if (cac_by_witness(sweep) &&
@@ -503,8 +507,12 @@ cac_run_sweep(const SweepRequest *request, SweepResult *total)
 
 	finished = perform(&sweep, &message);
 	if (finished && recorded)
+	{
+		cac_count_up(COUNTER_SWEEPS, 1);
+		cac_count_up(COUNTER_ERRORS, message != NULL);
 		cac_record_run_end(cac_source_open(request->source), request->kind, run,
 						   started_at, &result, message);
+	}
 	cac_commit_now(&sweep);
 	cac_progress_end();
 	unlock_session();
