@@ -22,6 +22,7 @@
 #include "attach.h"
 #include "compat.h"
 #include "preflight.h"
+#include "preview.h"
 #include "queries.h"
 #include "template.h"
 #include "triggers.h"
@@ -116,7 +117,7 @@ cac_check_source_free(const char *name)
 static char *
 qualified_name(Oid relid)
 {
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+	return quote_qualified_identifier(get_namespace_name_or_temp(get_rel_namespace(relid)),
 									  get_rel_name(relid));
 }
 
@@ -301,6 +302,22 @@ write_completion_rule(const Source *source)
 }
 
 /*
+ * What activating the source would do at this moment, palloc'd.
+ */
+static char *
+describe_activation(Source *source)
+{
+	PreviewTotals totals;
+
+	if (source->fault_code != 0)
+		return pstrdup("What it would do is not known before it is mended.");
+	cac_preview_totals(source, GetCurrentTimestamp(), &totals);
+	return psprintf("If it were active, it would now close " INT64_FORMAT " of them, mark " INT64_FORMAT
+					" messages as silent, and fail " INT64_FORMAT " pending ones.",
+					totals.closed, totals.marked, totals.failed);
+}
+
+/*
  * Say that the source starts in shadow mode where campaigns are open; false
  * where none is.
  */
@@ -318,8 +335,8 @@ report_open_campaigns(Source *source)
 	ereport(NOTICE,
 			(errmsg("source \"%s\" starts in shadow mode, as " INT64_FORMAT " of its campaigns are open",
 					source->name, count),
-			 errdetail("In this mode it records what it would do, and does nothing."),
-			 errhint("SELECT * FROM campaign_preview('%s') shows what would change; activate it with campaign_alter('%s', 'mode', 'active').",
+			 errdetail_internal("%s", describe_activation(source)),
+			 errhint("SELECT * FROM campaign_preview('%s') shows each change; activate it with campaign_alter('%s', 'mode', 'active').",
 					 source->name, source->name)));
 	return true;
 }

@@ -94,6 +94,20 @@ create_index(Oid relid)
 		"CREATE INDEX" : "CREATE INDEX CONCURRENTLY";
 }
 
+/*
+ * Is there a fault that leaves no columns to check by?
+ */
+static bool
+columns_at_fault(const Source *source)
+{
+	ListCell   *lc;
+
+	foreach(lc, source->faults)
+		if (strcmp(((SourceFault *) lfirst(lc))->check, "time_zone") != 0)
+			return true;
+	return source->fault_code != 0 && source->faults == NIL;
+}
+
 /* ----------------------------------------------------------------
  *		The tables
  * ----------------------------------------------------------------
@@ -177,7 +191,9 @@ check_written_columns(Preflight *preflight)
 		cac_find(preflight, FINDING_REFUSE, ERRCODE_GENERATED_ALWAYS,
 				 psprintf("column \"%s\" of %s cannot be updated", column->name,
 						  source->table[column->table]),
-				 column->need == COLUMN_REQUIRED ? pstrdup("Make it a column that can be.") :
+				 column->need == COLUMN_REQUIRED ?
+				 pstrdup(is_view(relid) ? "Have the view show the table's own column, or give it an INSTEAD OF UPDATE trigger." :
+						 "Attach another column, or make it one that is not generated.") :
 				 psprintf("Do without it, by {\"%s\": {\"%s\": null}} in \"columns\".",
 						  cac_table_names[column->table], column->standard_name));
 	}
@@ -187,7 +203,7 @@ static void
 check_columns(Preflight *preflight)
 {
 	check_faults(preflight);
-	if (preflight->source->fault_code == 0)
+	if (!columns_at_fault(preflight->source))
 		check_written_columns(preflight);
 }
 
@@ -581,25 +597,24 @@ static void
 check_launch(Preflight *preflight)
 {
 	const Source *source = preflight->source;
+	const char *table = source->table[TABLE_CAMPAIGNS];
 	bool		started = own_column(source, TABLE_CAMPAIGNS, "started_at") != NULL;
 	bool		resumed = own_column(source, TABLE_CAMPAIGNS, "resumed_at") != NULL;
-	const char *missing = started ? "resumed_at" : "started_at";
+	const char *columns = started ? "resumed_at" : resumed ? "started_at" : NULL;
 
-	if (!started)
-		advise(preflight,
-			   psprintf("%s has no \"started_at\": a campaign that was launched long after it was created times out early",
-						source->table[TABLE_CAMPAIGNS]), NULL);
-	if (!resumed)
-		advise(preflight,
-			   psprintf("%s has no \"resumed_at\": a campaign that was paused for long times out soon after it is resumed",
-						source->table[TABLE_CAMPAIGNS]), NULL);
-	if (!started || !resumed)
-		((Finding *) llast(preflight->findings))->fix =
-			psprintf("ALTER TABLE %s ADD COLUMN %s timestamptz%s; SELECT campaign_alter(%s, 'columns', '{\"campaigns\": {\"%s\": \"%s\"%s}}');",
-					 source->table[TABLE_CAMPAIGNS], missing,
-					 started || resumed ? "" : ", ADD COLUMN resumed_at timestamptz",
-					 quote_literal_cstr(source->name), missing, missing,
-					 started || resumed ? "" : ", \"resumed_at\": \"resumed_at\"");
+	if (started && resumed)
+		return;
+	advise(preflight,
+		   !started && !resumed ?
+		   psprintf("%s has neither \"started_at\" nor \"resumed_at\": a campaign that is launched, or resumed, long after it was created times out at once", table) :
+		   !started ? psprintf("%s has no \"started_at\": a campaign that is launched long after it was created times out at once", table) :
+		   psprintf("%s has no \"resumed_at\": a campaign that is resumed after a long pause times out at once", table),
+		   columns != NULL ?
+		   psprintf("ALTER TABLE %s ADD COLUMN %s timestamptz; SELECT campaign_alter(%s, 'columns', '{\"campaigns\": {\"%s\": \"%s\"}}');",
+					table, columns, quote_literal_cstr(source->name), columns, columns) :
+		   psprintf("ALTER TABLE %s ADD COLUMN started_at timestamptz, ADD COLUMN resumed_at timestamptz;"
+					" SELECT campaign_alter(%s, 'columns', '{\"campaigns\": {\"started_at\": \"started_at\", \"resumed_at\": \"resumed_at\"}}');",
+					table, quote_literal_cstr(source->name)));
 }
 
 /*
@@ -660,7 +675,8 @@ static const struct
 {
 	const char *name;
 	void		(*check) (Preflight *preflight);
-	bool		needs_columns;	/* not made where any of them is at fault */
+	bool		needs_columns;	/* not made where any of them is at fault, nor
+								 * where the tables do not belong together */
 }			checks[] = {
 	{"tables", check_faults, false},
 	{"columns", check_columns, false},
@@ -687,18 +703,15 @@ cac_preflight_check(int n)
 	return n < lengthof(checks) ? checks[n].name : NULL;
 }
 
-/*
- * Is there a fault that leaves no columns to check by?
- */
-static bool
-columns_at_fault(const Source *source)
+static Finding *
+first_finding(List *findings, FindingSeverity severity)
 {
 	ListCell   *lc;
 
-	foreach(lc, source->faults)
-		if (strcmp(((SourceFault *) lfirst(lc))->check, "time_zone") != 0)
-			return true;
-	return source->fault_code != 0 && source->faults == NIL;
+	foreach(lc, findings)
+		if (((Finding *) lfirst(lc))->severity >= severity)
+			return lfirst(lc);
+	return NULL;
 }
 
 static List *
@@ -717,6 +730,7 @@ run_checks(Source *source, bool with_trigger)
 		if (checks[i].check == check_trigger && !with_trigger)
 			continue;
 		checks[i].check(&preflight);
+		at_fault |= checks[i].check == check_relations && first_finding(preflight.findings, FINDING_REFUSE) != NULL;
 	}
 	cac_leave(&saved);
 	return preflight.findings;
@@ -759,17 +773,6 @@ list_findings(List *findings, FindingSeverity severity)
 	return list.data;
 }
 
-static Finding *
-first_finding(List *findings, FindingSeverity severity)
-{
-	ListCell   *lc;
-
-	foreach(lc, findings)
-		if (((Finding *) lfirst(lc))->severity >= severity)
-			return lfirst(lc);
-	return NULL;
-}
-
 /*
  * cac_report_findings
  *		Refuse to attach a source with which nothing can be done, in one error
@@ -808,7 +811,7 @@ cac_require_fit_to_act(Source *source)
 {
 	List	   *findings;
 
-	if (source->fault_code != 0)
+	if (columns_at_fault(source))
 		return;					/* so it does nothing, whatever its mode */
 	findings = run_checks(source, false);
 	if (first_finding(findings, FINDING_HOLD) != NULL)
