@@ -643,12 +643,15 @@ cac_source_words_plain(const Source *source, const char *standard_name)
 	const SourceColumn *column = cac_source_column(source, TABLE_MESSAGES,
 												   standard_name);
 	Oid			relid = source->relid[TABLE_MESSAGES];
-	Oid			base = getBaseType(column->type);
+	Oid			base;
 	Oid			type;
 	int32		typmod;
 	Oid			collation;
 
-	if (column->name == NULL || get_typtype(base) == TYPTYPE_ENUM)
+	if (column->name == NULL)
+		return true;
+	base = getBaseType(column->type);
+	if (get_typtype(base) == TYPTYPE_ENUM)
 		return true;
 	if (base != TEXTOID && base != VARCHAROID && base != BPCHAROID)
 		return false;

@@ -200,7 +200,7 @@ DELETE FROM messages_of_blasts WHERE blast = 3;
 INSERT INTO messages_of_blasts (blast, telephone, condition, "sent at") VALUES (3, '+331', 'failed', '2026-01-01 01:00');
 \set mapped '\'{"campaigns": {"id": "No", "status": "state", "created_at": "made at", "completed_at": "done"}, "messages": {"campaign_id": "blast", "contact_id": "telephone", "message_type": "kind", "status": "condition", "error_message": "error", "sent_at": "sent at"}}\''
 DROP MATERIALIZED VIEW stored;
-DROP VIEW counted;
+DROP VIEW counted, computed;
 ALTER TABLE runs ALTER "made at" TYPE timestamptz, ALTER done TYPE timestamptz;
 ALTER TABLE messages_of_blasts ALTER "sent at" TYPE timestamptz, ALTER created_at TYPE timestamptz;
 \set VERBOSITY default
@@ -233,6 +233,9 @@ SELECT fix FROM campaign_preflight('one') WHERE check_name = 'words' AND NOT ok 
 SELECT fix FROM campaign_preflight('two') WHERE check_name = 'words' AND NOT ok \gexec
 SELECT s.source, p.detail FROM campaign_source AS s, campaign_preflight(s.source) AS p WHERE check_name = 'words' AND NOT p.ok;
 -- no type, no interactions: every message a Message 1, nobody marked as silent
+SELECT completion_rule, labels FROM campaign_source WHERE source = 'one';
+SELECT campaign_detach('one');
+SELECT * FROM attach(campaigns => 'c1', messages => 'm1', source => 'one');
 SELECT completion_rule, labels FROM campaign_source WHERE source = 'one';
 
 DROP OWNED BY attach_stranger;
