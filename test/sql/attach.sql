@@ -39,26 +39,34 @@ $$;
 --
 -- Refused
 --
-\set VERBOSITY verbose
 \set SHOW_CONTEXT never
 \set ON_ERROR_STOP off
 SELECT * FROM attach(source => NULL);
+\echo :SQLSTATE
 SELECT * FROM attach(campaigns => NULL);
+\echo :SQLSTATE
 SELECT * FROM attach(messages => NULL);
+\echo :SQLSTATE
 -- all at once: every column that is missing, keys that nobody knows, words that stand for two things
 SELECT * FROM attach();
+\echo :SQLSTATE
 SELECT * FROM attach(
 	columns => '{"campaigns": {"id": "No", "stauts": "state", "created_at": 5}, "messages": {"campaign_id": "blast"}, "campaing": {}}',
 	labels => '{"messages": {"pending": ["queued", 7], "sent": "read"}, "campaigns": {"sending": null}, "message_types": "x", "words": {}}');
+\echo :SQLSTATE
 -- JSON of another form
 SELECT * FROM attach(columns => '[]');
+\echo :SQLSTATE
 SELECT * FROM attach(columns => '{"campaigns": "x"}', labels => '3');
+\echo :SQLSTATE
 -- columns of the wrong type, and one column for two
 SELECT * FROM attach(
 	columns => '{"campaigns": {"id": "state", "status": "made at", "created_at": "No", "completed_at": "done", "updated_at": "done"},
 		"messages": {"campaign_id": "phone", "contact_id": "phone", "status": "id", "id": null}}');
+\echo :SQLSTATE
 -- nobody can do without these
 SELECT * FROM attach(columns => '{"campaigns": {"id": null, "status": null, "created_at": null}}', interactions => 'inbound');
+\echo :SQLSTATE
 
 -- what is good for the rest of this file
 \set mapped '\'{"campaigns": {"id": "No", "status": "state", "created_at": "made at", "completed_at": "done"}, "messages": {"campaign_id": "blast", "contact_id": "phone", "message_type": "kind", "status": "state", "error_message": "error", "sent_at": "sent at"}, "interactions": {"campaign_id": null, "contact_id": "phone", "interaction_type": null}}\''
@@ -73,32 +81,47 @@ CREATE FOREIGN DATA WRAPPER nowhere;
 CREATE SERVER nowhere FOREIGN DATA WRAPPER nowhere;
 CREATE FOREIGN TABLE "far" (id int) SERVER nowhere;
 SELECT * FROM attach(messages => 'pg_temp.temporary');
+\echo :SQLSTATE
 SELECT * FROM attach(messages => 'counted');
+\echo :SQLSTATE
 SELECT * FROM attach(messages => 'stored');
+\echo :SQLSTATE
 SELECT * FROM attach(messages => 'numbers');
+\echo :SQLSTATE
 SELECT * FROM attach(messages => '"far"');
+\echo :SQLSTATE
 SELECT * FROM attach(interactions => '"far"');
+\echo :SQLSTATE
 SELECT * FROM attach(campaigns => 'pg_class');
+\echo :SQLSTATE
 SELECT * FROM attach(campaigns => 'texts');
+\echo :SQLSTATE
 SELECT * FROM attach(campaigns => 1);
+\echo :SQLSTATE
 -- a view whose column is computed
 CREATE VIEW computed AS SELECT id, blast, phone, kind, lower(state) AS state, error, "sent at", created_at FROM texts;
 SELECT * FROM attach(:mapped, :words, messages => 'computed');
+\echo :SQLSTATE
 ALTER TABLE texts ADD COLUMN shout text GENERATED ALWAYS AS (upper(state)) STORED;
 SELECT * FROM attach(jsonb_set(:mapped, '{messages,error_message}', '"shout"'), :words);
+\echo :SQLSTATE
 ALTER TABLE texts DROP COLUMN shout CASCADE;
 
 -- tables that do not belong together
 CREATE TABLE other_runs (LIKE "Blast Runs" INCLUDING ALL);
 SELECT * FROM attach(:mapped, :words, campaigns => 'other_runs');
+\echo :SQLSTATE
 CREATE TABLE loose (LIKE texts INCLUDING ALL);
 INSERT INTO loose (blast, phone, state) VALUES (1, '1', 'sent');
 INSERT INTO other_runs VALUES (2, 'draft', '2026-01-01');
 SELECT * FROM attach(:mapped, :words, campaigns => 'other_runs', messages => 'loose');
+\echo :SQLSTATE
 ALTER TABLE loose ALTER COLUMN blast TYPE uuid USING gen_random_uuid();
 SELECT * FROM attach(:mapped, :words, messages => 'loose');
+\echo :SQLSTATE
 CREATE TABLE numbered (phone integer, received_at timestamp);
 SELECT * FROM attach(:mapped, :words, interactions => 'numbered');
+\echo :SQLSTATE
 
 -- somebody else's
 CREATE ROLE attach_stranger;
@@ -106,20 +129,24 @@ GRANT USAGE ON SCHEMA "Shop" TO attach_stranger;
 GRANT ALL ON ALL TABLES IN SCHEMA "Shop" TO attach_stranger;
 SET ROLE attach_stranger;
 SELECT * FROM attach(:mapped, :words);
+\echo :SQLSTATE
 RESET ROLE;
 BEGIN READ ONLY;
 SELECT * FROM attach(:mapped, :words);
+\echo :SQLSTATE
 ROLLBACK;
 
 -- and nothing is half attached
 SELECT count(*) FROM campaign_source;
+\echo :SQLSTATE
 SELECT count(*) FROM campaign_armed;
+\echo :SQLSTATE
 SELECT tgname FROM pg_trigger WHERE tgrelid IN ('texts'::regclass, 'loose'::regclass) AND NOT tgisinternal;
+\echo :SQLSTATE
 
 --
 -- Held back: attached, in shadow mode, until it is mended
 --
-\set VERBOSITY default
 SELECT * FROM attach(:mapped, :words, interactions => 'inbound');
 SELECT check_name, detail, fix FROM campaign_preflight() WHERE NOT ok;
 SELECT mode FROM campaign_alter('blasts', 'mode', 'active');
@@ -136,11 +163,14 @@ SELECT mode FROM campaign_alter('blasts', 'mode', 'active');
 SELECT columns -> 'campaigns' AS campaigns FROM campaign_source;
 
 -- taken
-\set VERBOSITY verbose
 SELECT * FROM attach(:mapped, :words);
+\echo :SQLSTATE
 SELECT * FROM attach(:mapped, :words, source => 'again');
+\echo :SQLSTATE
 SELECT * FROM attach(:mapped, :words, campaigns => 'other_runs', source => 'again');
+\echo :SQLSTATE
 SELECT * FROM attach(:mapped, :words, campaigns => 'texts', messages => 'loose', source => 'again');
+\echo :SQLSTATE
 
 -- it works, in its words
 INSERT INTO "Blast Runs" ("No", state, "made at") VALUES (1, 'running', '2026-01-01 00:00'), (2, 'running', '2026-01-01 00:00');
@@ -148,11 +178,17 @@ INSERT INTO texts (blast, phone, state, "sent at") VALUES (1, '+331', 'read', '2
 	(2, '+331', 'failed', '2026-01-01 01:00');
 INSERT INTO inbound (phone, received_at) VALUES ('+331', '2026-01-01 02:00');
 SELECT previous_status, status, pending_count, message_1_sent, completed_at FROM campaign_update_status(1, as_of => '2026-01-01 12:00+01');
+\echo :SQLSTATE
 SELECT previous_status, status, pending_count, message_1_sent, completed_at FROM campaign_update_status(2, as_of => '2026-01-01 12:00+01');
+\echo :SQLSTATE
 SELECT campaigns_updated, messages_marked FROM campaign_check_expired_interactions(as_of => '2026-01-02 01:00+01');
+\echo :SQLSTATE
 SELECT campaigns_updated, messages_marked FROM campaign_check_expired_interactions(as_of => '2026-01-02 01:00:01+01');
+\echo :SQLSTATE
 SELECT phone, state, error FROM texts WHERE blast = 1 ORDER BY phone;
+\echo :SQLSTATE
 SELECT * FROM "Blast Runs" ORDER BY 1;
+\echo :SQLSTATE
 
 --
 -- Renamed and dropped
@@ -161,37 +197,56 @@ ALTER TABLE texts RENAME TO messages_of_blasts;
 ALTER TABLE "Blast Runs" RENAME TO runs;
 ALTER TABLE runs SET SCHEMA public;
 SELECT status FROM campaign_update_status(1, as_of => '2026-01-02 12:00+01');
+\echo :SQLSTATE
 ALTER TABLE messages_of_blasts RENAME COLUMN phone TO telephone;
 SELECT status FROM campaign_update_status(1, as_of => '2026-01-02 12:00+01');
+\echo :SQLSTATE
 SELECT check_name, detail, fix FROM campaign_preflight() WHERE NOT ok;
+\echo :SQLSTATE
 -- say so
 SELECT campaign_alter('blasts', 'columns', '{"messages": {"contact_id": "telefone"}}');
+\echo :SQLSTATE
 SELECT campaign_alter('blasts', 'columns', 'telephone');
+\echo :SQLSTATE
 SELECT labels FROM campaign_alter('blasts', 'labels', '{"messages": {"failed": "sent"}}');
+\echo :SQLSTATE
 SELECT columns -> 'messages' AS messages FROM campaign_alter('blasts', 'columns', '{"messages": {"contact_id": "telephone"}}');
+\echo :SQLSTATE
 SELECT status FROM campaign_update_status(1, as_of => '2026-01-02 12:00+01');
+\echo :SQLSTATE
 -- another status column has another trigger
 ALTER TABLE messages_of_blasts RENAME COLUMN state TO condition;
 SELECT mode FROM campaign_alter('blasts', 'columns', '{"messages": {"status": "condition"}}');
+\echo :SQLSTATE
 SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'messages_of_blasts'::regclass AND NOT tgisinternal;
+\echo :SQLSTATE
 -- words of the application's that nobody has told of
 ALTER TABLE messages_of_blasts DROP CONSTRAINT texts_state_check;
 INSERT INTO runs ("No", state, "made at") VALUES (3, 'running', '2026-01-01 00:00');
 INSERT INTO messages_of_blasts (blast, telephone, condition) VALUES (3, '+331', 'accepted'), (3, '+331', 'accepted'), (3, '+332', 'bounced');
 SELECT check_name, detail, fix FROM campaign_preflight() WHERE NOT ok;
+\echo :SQLSTATE
 SELECT labels -> 'messages' AS messages FROM campaign_alter('blasts', 'labels', '{"messages": {"pending": ["queued", "accepted"], "failed": ["failed", "bounced"]}}');
+\echo :SQLSTATE
 SELECT check_name, detail FROM campaign_preflight() WHERE NOT ok;
+\echo :SQLSTATE
 -- no privileges
 SET ROLE attach_stranger;
 SELECT * FROM campaign_preflight();
+\echo :SQLSTATE
 SELECT campaign_alter('blasts', 'labels', '{}');
+\echo :SQLSTATE
 SELECT campaign_detach('blasts');
+\echo :SQLSTATE
 RESET ROLE;
 
 -- detached, without a trace
 SELECT campaign_detach('blasts');
+\echo :SQLSTATE
 SELECT tgname FROM pg_trigger WHERE tgrelid = 'messages_of_blasts'::regclass AND NOT tgisinternal;
+\echo :SQLSTATE
 SELECT count(*) FROM campaign_source;
+\echo :SQLSTATE
 
 --
 -- The safe start: with open campaigns, in shadow mode
@@ -203,7 +258,6 @@ DROP MATERIALIZED VIEW stored;
 DROP VIEW counted, computed;
 ALTER TABLE runs ALTER "made at" TYPE timestamptz, ALTER done TYPE timestamptz;
 ALTER TABLE messages_of_blasts ALTER "sent at" TYPE timestamptz, ALTER created_at TYPE timestamptz;
-\set VERBOSITY default
 SELECT * FROM attach(:mapped, :words, campaigns => 'runs', messages => 'messages_of_blasts');
 SELECT state FROM runs WHERE "No" = 3;
 SELECT campaigns_closed FROM campaign_check_sending();
