@@ -400,6 +400,20 @@ AS 'MODULE_PATHNAME', 'campaign_preview'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION campaign_preview(name, timestamptz) IS 'every change that the sweeps would make at that moment, without making it';
 
+CREATE FUNCTION campaign_shadow_report(source name DEFAULT NULL)
+RETURNS TABLE (
+	campaign_id text,
+	closed_by text,
+	ours_at timestamptz,
+	ours_status text,
+	ours_reason text,
+	theirs_at timestamptz,
+	theirs_status text,
+	ours_later interval)
+AS 'MODULE_PATHNAME', 'campaign_shadow_report'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_shadow_report(name) IS 'compare the campaigns that shadow mode would have closed with those that were closed';
+
 CREATE FUNCTION campaign_worker_status(
 	OUT process text,
 	OUT pid integer,

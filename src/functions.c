@@ -33,6 +33,7 @@
 #include "preview.h"
 #include "queries.h"
 #include "schedule.h"
+#include "shadow.h"
 #include "standard.h"
 #include "template.h"
 
@@ -50,6 +51,7 @@ PG_FUNCTION_INFO_V1(campaign_check_sending);
 PG_FUNCTION_INFO_V1(campaign_recover_interrupted);
 PG_FUNCTION_INFO_V1(campaign_run_sweeps);
 PG_FUNCTION_INFO_V1(campaign_preview);
+PG_FUNCTION_INFO_V1(campaign_shadow_report);
 PG_FUNCTION_INFO_V1(campaign_worker_status);
 PG_FUNCTION_INFO_V1(campaign_health);
 PG_FUNCTION_INFO_V1(campaign_counters);
@@ -545,6 +547,24 @@ campaign_preview(PG_FUNCTION_ARGS)
 	cac_connect_spi();
 	cac_preview(source, as_of == DT_NOBEGIN ? GetCurrentTimestamp() : as_of,
 				(ReturnSetInfo *) fcinfo->resultinfo);
+	SPI_finish();
+	return (Datum) 0;
+}
+
+/*
+ * campaign_shadow_report(source name DEFAULT NULL)
+ *		-> the campaigns that shadow mode, or the application, has closed
+ */
+Datum
+campaign_shadow_report(PG_FUNCTION_ARGS)
+{
+	char	   *name = cac_name_argument(fcinfo, 0);
+
+	InitMaterializedSRF(fcinfo, 0);
+	cac_connect_spi();
+	cac_shadow_report(cac_source_open(cac_source_choose(name)),
+					  GetCurrentTimestamp(),
+					  (ReturnSetInfo *) fcinfo->resultinfo);
 	SPI_finish();
 	return (Datum) 0;
 }

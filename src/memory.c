@@ -69,7 +69,8 @@ cac_remember_closed(const Source *source, const char *campaign_id,
 		"INSERT INTO @.campaign_state (source, campaign_id, closed_at, closed_as, closed_by, noted_at)"
 		" VALUES ($1, $2, $3, $4, $5, $6)"
 		" ON CONFLICT (source, campaign_id) DO UPDATE SET closed_at = $3, closed_as = $4,"
-		" closed_by = $5, stalls = 0, stalled_at = NULL, failed_by_us = 0, noted_at = $6");
+		" closed_by = $5, stalls = 0, stalled_at = NULL, failed_by_us = 0, shadow_mark = NULL,"
+		" shadow_action = NULL, noted_at = $6");
 	CatalogArguments arguments = {0};
 
 	cac_add_name(&arguments, source->name);
@@ -355,14 +356,18 @@ cac_forget_old(const Source *source, TimestampTz now)
 {
 	static CatalogQuery queries[] = {
 		CATALOG_QUERY("DELETE FROM @.campaign_state WHERE source = $1 AND noted_at < $2"
-					  " AND (closed_at IS NULL OR closed_at < $2)"),
+					  " AND (closed_at IS NULL OR closed_at < $2)"
+					  " AND (shadow_action IS NULL AND shadow_mark IS NULL OR noted_at < $3)"),
 		CATALOG_QUERY("DELETE FROM @.campaign_retry WHERE source = $1 AND noted_at < $2")
 	};
 	CatalogArguments arguments = {0};
 	int64		keep = Max(FORGET_AFTER, source->policy.settle_for);
+	int64		keep_shadow = Max(keep, source->history_keep);
 
 	cac_add_name(&arguments, source->name);
 	cac_add_timestamp(&arguments, cac_before(now, keep));
+	/* for as long as its events, or they would be recorded again */
+	cac_add_timestamp(&arguments, cac_before(now, keep_shadow));
 	for (int i = 0; i < lengthof(queries); i++)
 		cac_catalog_execute(&queries[i], &arguments);
 }

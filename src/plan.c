@@ -8,8 +8,19 @@
  */
 #include "postgres.h"
 
+#include "attempt.h"
 #include "judgement.h"
 #include "plan.h"
+
+/* A campaign that may well raise an error. */
+typedef struct PlanAttempt
+{
+	const char *source;			/* its name */
+	Datum		key;
+	const PlanRequest *request;
+	CampaignPlan *plan;
+	MemoryContext context;		/* for the plan's strings */
+} PlanAttempt;
 
 /*
  * Judge the campaign for each sweep that may come to it, in the order in which
@@ -61,7 +72,8 @@ void
 cac_plan_campaign(Source *source, Datum key, const PlanRequest *request,
 				  CampaignPlan *plan)
 {
-	JudgeRequest sweep_request = {.as_of = request->as_of, .dry_run = true};
+	JudgeRequest sweep_request = {.as_of = request->as_of, .dry_run = true,
+	.blackout = request->blackout};
 	JudgeOutcome outcome = {0};
 	Judgement	j = {0};
 	SavedIdentity saved;
@@ -84,4 +96,34 @@ cac_plan_campaign(Source *source, Datum key, const PlanRequest *request,
 		plan_sweeps(&j, &sweep_request, request, plan);
 	}
 	cac_leave(&saved);
+}
+
+/*
+ * Plan a campaign; AttemptFunction.
+ */
+static void
+attempt_plan(void *arg)
+{
+	PlanAttempt *attempt = arg;
+	Source	   *source = cac_source_open(attempt->source);
+	MemoryContext old;
+
+	cac_source_check(source);
+	old = MemoryContextSwitchTo(attempt->context);
+	cac_plan_campaign(source, attempt->key, attempt->request, attempt->plan);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * cac_try_plan
+ *		Likewise; false where that raises an error, of which *error is a copy.
+ */
+bool
+cac_try_plan(const char *source, Datum key, const PlanRequest *request,
+			 CampaignPlan *plan, ErrorData **error)
+{
+	PlanAttempt attempt = {.source = source, .key = key, .request = request,
+	.plan = plan, .context = CurrentMemoryContext};
+
+	return cac_attempt(attempt_plan, &attempt, 0, error);
 }

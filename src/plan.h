@@ -5,6 +5,7 @@
 #ifndef CAC_PLAN_H
 #define CAC_PLAN_H
 
+#include "blackout.h"
 #include "rules.h"
 #include "source.h"
 
@@ -13,6 +14,7 @@ typedef struct PlanRequest
 {
 	TimestampTz as_of;
 	bool		as_if_open;		/* whatever its status */
+	Blackout   *blackout;		/* what is known of one; NULL: find out */
 	bool		without[NUM_SWEEP_KINDS];	/* these sweeps leave it alone */
 } PlanRequest;
 
@@ -31,5 +33,8 @@ typedef struct CampaignPlan
 
 extern void cac_plan_campaign(Source *source, Datum key,
 							  const PlanRequest *request, CampaignPlan *plan);
+extern bool cac_try_plan(const char *source, Datum key,
+						 const PlanRequest *request, CampaignPlan *plan,
+						 ErrorData **error);
 
 #endif							/* CAC_PLAN_H */

@@ -19,7 +19,6 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "attempt.h"
 #include "judgement.h"
 #include "keylist.h"
 #include "plan.h"
@@ -33,12 +32,11 @@ typedef struct Preview
 {
 	const char *source;			/* its name */
 	PlanRequest request;
+	Blackout	blackout;
 	List	   *retries[NUM_SWEEP_KINDS];	/* of CampaignRetry */
 	MemoryContext campaign_context; /* reset after each campaign */
 
-	/* the campaign in hand */
-	Datum		key;
-	CampaignPlan plan;
+	CampaignPlan plan;			/* of the campaign in hand */
 
 	/* what becomes of it: rows of a result, or (NULL) numbers */
 	ReturnSetInfo *rsinfo;
@@ -187,22 +185,6 @@ put_error(const Preview *preview, const char *campaign_id,
  * ----------------------------------------------------------------
  */
 
-/*
- * Plan the campaign in hand; AttemptFunction.
- */
-static void
-plan_campaign(void *arg)
-{
-	Preview    *preview = arg;
-	Source	   *source = cac_source_open(preview->source);
-	MemoryContext old;
-
-	cac_source_check(source);
-	old = MemoryContextSwitchTo(preview->campaign_context);
-	cac_plan_campaign(source, preview->key, &preview->request, &preview->plan);
-	MemoryContextSwitchTo(old);
-}
-
 static void
 add_to_totals(Preview *preview, const CampaignVerdict *verdict)
 {
@@ -230,8 +212,7 @@ preview_campaign(Preview *preview, Datum key)
 		preview->request.without[sweep] =
 			cac_retry_waits(cac_find_retry(preview->retries[sweep], campaign_id),
 							preview->request.as_of);
-	preview->key = key;
-	if (!cac_attempt(plan_campaign, preview, 0, &error))
+	if (!cac_try_plan(preview->source, key, &preview->request, &preview->plan, &error))
 	{
 		preview->totals.errors++;
 		put_error(preview, campaign_id, error);
@@ -303,6 +284,7 @@ preview_source(Preview *preview, Source *source)
 	int64		count;
 
 	cac_source_check_rights(source, false);
+	preview->request.blackout = &preview->blackout;
 	keys = find_campaigns(source, as_of, &count);
 	for (int sweep = SWEEP_EXPIRED; sweep < NUM_SWEEP_KINDS; sweep++)
 		preview->retries[sweep] = cac_retries(source, sweep);
@@ -323,6 +305,10 @@ preview_source(Preview *preview, Source *source)
 		MemoryContextReset(preview->campaign_context);
 	}
 	MemoryContextDelete(preview->campaign_context);
+	if (preview->blackout.holds)
+		ereport(NOTICE,
+				(errmsg("source \"%s\": nobody is marked: %s", preview->source,
+						cac_reason_text(REASON_BLACKOUT))));
 }
 
 /*

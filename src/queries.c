@@ -85,6 +85,40 @@ cac_open_campaigns(Source *source, MemoryContext context, int64 *count)
 }
 
 /*
+ * cac_closed_campaigns
+ *		The campaigns that were closed, by whomever, at "since" or later, in no
+ *		order; and those that do not tell when, if they started since.
+ *
+ * Allocated in the current memory context.
+ */
+ClosedCampaign *
+cac_closed_campaigns(Source *source, TimestampTz since, int64 *count)
+{
+	Oid			types[1] = {TIMESTAMPTZOID};
+	Datum		values[1];
+	ClosedCampaign *result;
+	int16		typlen;
+	bool		typbyval;
+
+	values[0] = TimestampTzGetDatum(since);
+	*count = cac_execute(source, STATEMENT_CLOSED, 1, types, values, NULL);
+	get_typlenbyval(cac_key_type(source), &typlen, &typbyval);
+	result = palloc_extended(Max(*count, 1) * sizeof(ClosedCampaign), MCXT_ALLOC_HUGE);
+	for (int64 i = 0; i < *count; i++)
+	{
+		bool		isnull;
+
+		result[i].key = datumCopy(SPI_getbinval(SPI_tuptable->vals[i],
+												SPI_tuptable->tupdesc, 1, &isnull),
+								  typbyval, typlen);
+		result[i].status = cac_row_text(i, 2);
+		result[i].completed_at = cac_row_timestamp(i, 3);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return result;
+}
+
+/*
  * The status of a campaign: columns "col" and the two after it say of which of
  * the three that the rules know the application's word is.
  */

@@ -40,6 +40,14 @@ typedef struct CampaignRow
 #define STATISTIC_IS_NULL	(-1)
 #define STATISTIC_IS_ABSENT (-2)	/* the table has no such column */
 
+/* A campaign that is closed. */
+typedef struct ClosedCampaign
+{
+	Datum		key;
+	char	   *status;			/* the application's word */
+	TimestampTz completed_at;	/* DT_NOBEGIN: unknown */
+} ClosedCampaign;
+
 /* Which messages are due for marking, and what is written. */
 typedef struct MarkRequest
 {
@@ -78,6 +86,8 @@ extern char *cac_key_text(const Source *source, Datum key);
 extern Datum cac_key_from_text(const Source *source, const char *text);
 extern Datum *cac_open_campaigns(Source *source, MemoryContext context,
 								 int64 *count);
+extern ClosedCampaign *cac_closed_campaigns(Source *source, TimestampTz since,
+											int64 *count);
 extern bool cac_read_campaign(Source *source, Datum key, CampaignLock lock,
 							  CampaignRow *row);
 extern void cac_read_tally(Source *source, Datum key, TimestampTz cutoff,

@@ -205,40 +205,128 @@ cac_log_closing(const Judgement *j, const char *status)
 			 errhidestmt(true), errhidecontext(true)));
 }
 
+/* ----------------------------------------------------------------
+ *		Shadow mode
+ * ----------------------------------------------------------------
+ */
+
 /*
- * Shadow mode: record what would be done, once a change.  What would be marked
- * and what would be done about the campaign are told apart, as the sweeps that
- * find the one do not look for the other.
+ * What campaign_state.shadow_action holds: what shadow mode would have done to
+ * the campaign last.  A request to resume is told from another by the moment
+ * since which nothing was sent.
+ */
+#define SHADOW_COMPLETE		"closed: complete"
+#define SHADOW_TIMEOUT		"closed: timeout"
+#define SHADOW_REOPENED		"reopened"
+#define SHADOW_STALLED		"stalled since "
+
+static bool
+shadow_action_is(const CampaignMemory *memory, const char *action)
+{
+	return memory->shadow_action != NULL &&
+		strcmp(memory->shadow_action, action) == 0;
+}
+
+/*
+ * The verdict's action in those words; NULL where it is none.
+ */
+static const char *
+shadow_action(const Judgement *j)
+{
+	const CampaignVerdict *verdict = &j->verdict;
+
+	switch (verdict->action)
+	{
+		case ACTION_CLOSE:
+			return verdict->reason == REASON_TIMED_OUT ?
+				SHADOW_TIMEOUT : SHADOW_COMPLETE;
+		case ACTION_REOPEN:
+			return SHADOW_REOPENED;
+		case ACTION_ASK_TO_RESUME:
+			return psprintf(SHADOW_STALLED INT64_FORMAT,
+							Max(j->tally.last_sent, j->facts.start));
+		case ACTION_NONE:
+			break;
+	}
+	return NULL;
+}
+
+/*
+ * Would an open campaign that shadow mode has closed be open again by now?
+ * One closed as complete, when it has a pending message: so says the rule
+ * "Reopening".  One closed by the timeout, when the application has resumed it.
+ */
+static bool
+open_again(const Judgement *j)
+{
+	if (j->facts.status != CAMPAIGN_OPEN)
+		return false;
+	if (shadow_action_is(&j->memory, SHADOW_TIMEOUT))
+		return !cac_campaign_timed_out(&j->facts, j->request->as_of);
+	return j->tally.pending > 0;
+}
+
+static void
+record_shadow_action(Judgement *j)
+{
+	const CampaignVerdict *verdict = &j->verdict;
+
+	if (verdict->action == ACTION_ASK_TO_RESUME)
+		cac_record_stalled(j);
+	else
+		cac_record_judged(j, verdict->action == ACTION_CLOSE ? "closed" : "reopened",
+						  cac_status_word(j->source, verdict->status),
+						  cac_reason_text(verdict->reason),
+						  cac_describe_tally(j, DT_NOBEGIN));
+}
+
+/*
+ * cac_record_shadow
+ *		Shadow mode: record what would be done, once a change.
+ *
+ * What would be marked and what would be done about the campaign are told
+ * apart, as the sweeps that find the one do not look for the other.  Once the
+ * campaign would have been closed, nothing more would be done to it, though the
+ * application still has it open, until it would be open again.
  */
 void
 cac_record_shadow(Judgement *j)
 {
-	const CampaignVerdict *verdict = &j->verdict;
+	SweepKind	sweep = j->request->sweep;
 	CampaignMemory *memory = &j->memory;
-	bool		new_mark = verdict->mark > 0 && verdict->mark != memory->shadow_mark;
+	int64		mark = memory->shadow_mark;
+	const char *action = memory->shadow_action;
+	bool		closed = shadow_action_is(memory, SHADOW_COMPLETE) ||
+		shadow_action_is(memory, SHADOW_TIMEOUT);
+	bool		reopened = closed && open_again(j);
 	bool		new_action = false;
 
-	if (verdict->action != ACTION_NONE)
-	{
-		char	   *action = psprintf("%d %d " INT64_FORMAT, verdict->action,
-									  verdict->status, verdict->fail);
-
-		new_action = memory->shadow_action == NULL ||
-			strcmp(memory->shadow_action, action) != 0;
-		memory->shadow_action = action;
-	}
-	if (!new_mark && !new_action)
+	if (closed && !reopened)
 		return;
-	cac_remember_shadow(j->source, j->outcome->campaign_id,
-						new_mark ? verdict->mark : memory->shadow_mark,
-						memory->shadow_action, j->request->as_of);
-	if (new_mark)
-		cac_record_expired(j, verdict->mark);
-	if (new_action && verdict->action == ACTION_ASK_TO_RESUME)
-		cac_record_stalled(j);
-	else if (new_action)
-		cac_record_judged(j, verdict->action == ACTION_CLOSE ? "closed" : "reopened",
-			   cac_status_word(j->source, verdict->status),
-			   cac_reason_text(verdict->reason),
-			   cac_describe_tally(j, DT_NOBEGIN));
+	if (reopened)
+		action = SHADOW_REOPENED;
+	if (sweep == SWEEP_EXPIRED || sweep == SWEEP_TIMEOUT)
+		mark = j->verdict.mark;
+	if (j->verdict.action != ACTION_NONE)
+	{
+		const char *old = action;
+
+		action = shadow_action(j);
+		new_action = old == NULL || strcmp(old, action) != 0;
+	}
+	if (!reopened && !new_action && mark == memory->shadow_mark)
+		return;
+
+	cac_remember_shadow(j->source, j->outcome->campaign_id, mark, action,
+						j->request->as_of);
+	if (reopened)
+		cac_record_judged(j, "reopened", j->row.status_text,
+						  shadow_action_is(memory, SHADOW_COMPLETE) ?
+						  cac_reason_text(REASON_NEW_PENDING) :
+						  "resumed after closing",
+						  cac_describe_tally(j, DT_NOBEGIN));
+	if (mark > 0 && mark != memory->shadow_mark)
+		cac_record_expired(j, mark);
+	if (new_action)
+		record_shadow_action(j);
 }

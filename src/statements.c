@@ -53,6 +53,20 @@ open_statement(const Source *source)
 }
 
 /*
+ * The campaigns that were closed at $1 or later.  Of one that does not tell
+ * when it was, nothing more is known than that it started before.
+ */
+static char *
+closed_statement(const Source *source)
+{
+	return cac_expand(source,
+				  "SELECT @c.id@, @c.status@::pg_catalog.text, @c.completed_at@"
+				  " FROM @campaigns@ AS c WHERE @c.status:completed,failed@"
+				  " AND coalesce(@c.completed_at@, greatest(coalesce(@c.started_at@, @c.created_at@),"
+				  "  @c.resumed_at@)) @>=@ $1", NULL);
+}
+
+/*
  * "clause" locks rows of a table, where that can be done.
  */
 static const char *
@@ -811,6 +825,8 @@ build_statement(const Source *source, StatementKind kind)
 	{
 		case STATEMENT_OPEN:
 			return open_statement(source);
+		case STATEMENT_CLOSED:
+			return closed_statement(source);
 		case STATEMENT_READ:
 		case STATEMENT_READ_SKIP:
 		case STATEMENT_READ_WAIT:

@@ -12,6 +12,7 @@
 typedef enum StatementKind
 {
 	STATEMENT_OPEN,
+	STATEMENT_CLOSED,
 	STATEMENT_READ,				/* + CampaignLock: three of them */
 	STATEMENT_READ_SKIP,
 	STATEMENT_READ_WAIT,

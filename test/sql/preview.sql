@@ -193,6 +193,15 @@ SELECT count(*) > 0 AS "the present moment" FROM campaign_preview();
 SELECT * FROM campaign_preview('shop', 'infinity');
 SELECT * FROM campaign_preview('nothing', '2025-01-03 00:30+00');
 
+-- While nothing is heard of anybody, nobody would be marked.
+UPDATE messages SET updated_at = '2025-01-03 00:00+00';
+UPDATE interactions SET received_at = '2025-01-03 00:00+00';
+SELECT blackout_after FROM campaign_alter('shop', 'blackout_after', '1 hour');
+SELECT sweep, what, count FROM campaign_preview('shop', '2025-01-04 00:30+00')
+WHERE campaign_id = id('one more')::text OR status_to = 'no_interaction';
+SELECT blackout_after FROM campaign_alter('shop', 'blackout_after', NULL);
+SELECT sweep, what, count FROM campaign_preview('shop', '2025-01-04 00:30+00') WHERE campaign_id = id('one more')::text;
+
 -- Several words for a status, and a campaign that cannot be judged: it does not
 -- hide the others.
 CREATE SCHEMA odd;
