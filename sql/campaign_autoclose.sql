@@ -414,6 +414,42 @@ AS 'MODULE_PATHNAME', 'campaign_shadow_report'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION campaign_shadow_report(name) IS 'compare the campaigns that shadow mode would have closed with those that were closed';
 
+CREATE FUNCTION campaign_explain(campaign uuid, source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (condition text, ok boolean, detail text, until timestamptz)
+AS 'MODULE_PATHNAME', 'campaign_explain'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 15;
+COMMENT ON FUNCTION campaign_explain(uuid, name, timestamptz) IS 'why one campaign is or is not closed, condition by condition, and when it will be at the latest';
+
+CREATE FUNCTION campaign_explain(campaign_number bigint, source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (condition text, ok boolean, detail text, until timestamptz)
+AS 'MODULE_PATHNAME', 'campaign_explain'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 15;
+COMMENT ON FUNCTION campaign_explain(bigint, name, timestamptz) IS 'why one campaign is or is not closed, condition by condition, and when it will be at the latest';
+
+CREATE FUNCTION campaign_explain(campaign_key text, source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (condition text, ok boolean, detail text, until timestamptz)
+AS 'MODULE_PATHNAME', 'campaign_explain'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 15;
+COMMENT ON FUNCTION campaign_explain(text, name, timestamptz) IS 'why one campaign is or is not closed, condition by condition, and when it will be at the latest';
+
+CREATE FUNCTION campaign_verify(campaign uuid, source name DEFAULT NULL)
+RETURNS TABLE (what text, at_closing text, now text, ok boolean)
+AS 'MODULE_PATHNAME', 'campaign_verify'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 17;
+COMMENT ON FUNCTION campaign_verify(uuid, name) IS 'count one closed campaign anew, and compare with what its closing event holds';
+
+CREATE FUNCTION campaign_verify(campaign_number bigint, source name DEFAULT NULL)
+RETURNS TABLE (what text, at_closing text, now text, ok boolean)
+AS 'MODULE_PATHNAME', 'campaign_verify'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 17;
+COMMENT ON FUNCTION campaign_verify(bigint, name) IS 'count one closed campaign anew, and compare with what its closing event holds';
+
+CREATE FUNCTION campaign_verify(campaign_key text, source name DEFAULT NULL)
+RETURNS TABLE (what text, at_closing text, now text, ok boolean)
+AS 'MODULE_PATHNAME', 'campaign_verify'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 17;
+COMMENT ON FUNCTION campaign_verify(text, name) IS 'count one closed campaign anew, and compare with what its closing event holds';
+
 CREATE FUNCTION campaign_worker_status(
 	OUT process text,
 	OUT pid integer,

@@ -135,4 +135,5 @@ cac_obey(Source *source, Datum key, const JudgeRequest *request,
 	cac_source_enter(source, false, &saved);
 	obey(&j);
 	cac_leave(&saved);
+	cac_count_outcome(&j);
 }

@@ -75,6 +75,32 @@ cac_leave(const SavedIdentity *saved)
 	SetUserIdAndSecContext(saved->user, saved->security_context);
 }
 
+/* Do all statements see what the caller's statement sees? */
+static bool one_snapshot = false;
+
+/*
+ * cac_see_one_snapshot
+ *		From now on, statements on our tables and on the application's all see
+ *		what the caller's statement sees, and cannot change anything; or
+ *		(false), as usual, each sees what is committed when it begins.
+ *
+ * Returns what it was before, for the caller to restore in any case.
+ */
+bool
+cac_see_one_snapshot(bool one)
+{
+	bool		before = one_snapshot;
+
+	one_snapshot = one;
+	return before;
+}
+
+bool
+cac_sees_one_snapshot(void)
+{
+	return one_snapshot;
+}
+
 static void
 forget_extension_relcache(Datum arg, Oid relid)
 {
@@ -321,6 +347,17 @@ cac_row_count(uint64 row, int col)
 	return isnull ? 0 : DatumGetInt64(value);
 }
 
+/* Likewise, of type boolean; null is false */
+bool
+cac_row_bool(uint64 row, int col)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[row],
+									  SPI_tuptable->tupdesc, col, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
 /* Likewise, of any type, as palloc'd text; null is NULL */
 char *
 cac_row_text(uint64 row, int col)
@@ -371,7 +408,7 @@ cac_catalog_execute(CatalogQuery *query, CatalogArguments *arguments)
 		pushed = true;
 	}
 	code = SPI_execute_plan(query->plan, arguments->values, arguments->nulls,
-							false, 0);
+							one_snapshot, 0);
 	if (pushed)
 		PopActiveSnapshot();
 	if (code < 0)

@@ -44,6 +44,9 @@ extern void cac_enter(Oid user, int security_flags, const char *search_path,
 					  SavedIdentity *saved);
 extern void cac_leave(const SavedIdentity *saved);
 
+extern bool cac_see_one_snapshot(bool one);
+extern bool cac_sees_one_snapshot(void);
+
 extern void cac_add_name(CatalogArguments *arguments, const char *name);
 extern void cac_add_text(CatalogArguments *arguments, const char *text);
 extern void cac_add_timestamp(CatalogArguments *arguments, TimestampTz moment);
@@ -57,6 +60,7 @@ extern uint64 cac_catalog_execute(CatalogQuery *query,
 								  CatalogArguments *arguments);
 extern TimestampTz cac_row_timestamp(uint64 row, int col);
 extern int64 cac_row_count(uint64 row, int col);
+extern bool cac_row_bool(uint64 row, int col);
 extern char *cac_row_text(uint64 row, int col);
 extern char *cac_catalog_text(const char *text);
 extern Oid	cac_catalog_relid(void);

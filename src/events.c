@@ -61,6 +61,16 @@ cac_append_json_count(StringInfo details, const char *key, int64 count)
 }
 
 /*
+ * DT_NOBEGIN and DT_NOEND, which stand for an unknown moment, are JSON's null.
+ */
+void
+cac_append_json_moment(StringInfo details, const char *key, TimestampTz moment)
+{
+	cac_append_json(details, key, TIMESTAMP_NOT_FINITE(moment) ?
+					NULL : timestamptz_to_str(moment));
+}
+
+/*
  * Call on_event as the source's owner; AttemptFunction.
  */
 static void

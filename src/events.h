@@ -47,6 +47,8 @@ extern void cac_append_json(StringInfo details, const char *key,
 							const char *value);
 extern void cac_append_json_count(StringInfo details, const char *key,
 								  int64 count);
+extern void cac_append_json_moment(StringInfo details, const char *key,
+								   TimestampTz moment);
 
 extern int64 cac_record_run_start(const Source *source, SweepKind sweep,
 								  TimestampTz started_at, TimestampTz as_of);

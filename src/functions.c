@@ -25,7 +25,9 @@
 #include "arguments.h"
 #include "attach.h"
 #include "byhand.h"
+#include "certificate.h"
 #include "counters.h"
+#include "explain.h"
 #include "health.h"
 #include "hints.h"
 #include "lifecycle.h"
@@ -52,6 +54,8 @@ PG_FUNCTION_INFO_V1(campaign_recover_interrupted);
 PG_FUNCTION_INFO_V1(campaign_run_sweeps);
 PG_FUNCTION_INFO_V1(campaign_preview);
 PG_FUNCTION_INFO_V1(campaign_shadow_report);
+PG_FUNCTION_INFO_V1(campaign_explain);
+PG_FUNCTION_INFO_V1(campaign_verify);
 PG_FUNCTION_INFO_V1(campaign_worker_status);
 PG_FUNCTION_INFO_V1(campaign_health);
 PG_FUNCTION_INFO_V1(campaign_counters);
@@ -565,6 +569,68 @@ campaign_shadow_report(PG_FUNCTION_ARGS)
 	cac_shadow_report(cac_source_open(cac_source_choose(name)),
 					  GetCurrentTimestamp(),
 					  (ReturnSetInfo *) fcinfo->resultinfo);
+	SPI_finish();
+	return (Datum) 0;
+}
+
+/*
+ * campaign_explain(campaign uuid | bigint | text, source name DEFAULT NULL,
+ *		as_of timestamptz DEFAULT NULL) -> (condition, ok, detail, until)
+ */
+Datum
+campaign_explain(PG_FUNCTION_ARGS)
+{
+	char	   *name = cac_name_argument(fcinfo, 1);
+	TimestampTz as_of = cac_as_of_argument(fcinfo, 2);
+	JudgeOutcome outcome;
+	Source	   *source;
+
+	cac_require_campaign(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
+	cac_connect_spi();
+	source = cac_source_open(cac_source_choose(name));
+	if (source->fault_code != 0)
+		cac_explain_faults(source, (ReturnSetInfo *) fcinfo->resultinfo);
+	else
+	{
+		cac_explain_campaign(source, cac_key_argument(fcinfo, source),
+							 as_of == DT_NOBEGIN ? GetCurrentStatementStartTimestamp() : as_of,
+							 (ReturnSetInfo *) fcinfo->resultinfo, &outcome);
+		if (!outcome.found)
+			cac_raise_no_campaign(source, outcome.campaign_id);
+	}
+	SPI_finish();
+	return (Datum) 0;
+}
+
+/*
+ * campaign_verify(campaign uuid | bigint | text, source name DEFAULT NULL)
+ *		-> (what, at_closing, now, ok)
+ */
+Datum
+campaign_verify(PG_FUNCTION_ARGS)
+{
+	char	   *name = cac_name_argument(fcinfo, 1);
+	JudgeOutcome outcome;
+	Source	   *source;
+	bool		certified;
+
+	cac_require_campaign(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
+	cac_connect_spi();
+	source = cac_source_open(cac_source_choose(name));
+	cac_source_check(source);
+	certified = cac_verify_certificate(source, cac_key_argument(fcinfo, source),
+									   (ReturnSetInfo *) fcinfo->resultinfo,
+									   &outcome);
+	if (!outcome.found)
+		cac_raise_no_campaign(source, outcome.campaign_id);
+	if (!certified)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("campaign %s of source \"%s\" has no closing event",
+						outcome.campaign_id, source->name),
+				 errhint("The extension has not closed it, or longer ago than the source's history_keep.")));
 	SPI_finish();
 	return (Datum) 0;
 }

@@ -8,6 +8,7 @@
 #include "portability/instr_time.h"
 #include "utils/timestamp.h"
 
+#include "counters.h"
 #include "judgement.h"
 #include "witness.h"
 
@@ -253,4 +254,63 @@ cac_report_campaign(Judgement *j, bool acted)
 	}
 	else if (verdict->fill_completed_at)
 		outcome->completed_at = j->request->as_of;
+}
+
+/*
+ * cac_count_outcome
+ *		Count what was done, for those who watch the server.
+ */
+void
+cac_count_outcome(const Judgement *j)
+{
+	const JudgeOutcome *outcome = j->outcome;
+
+	cac_count_up(COUNTER_MARKED, outcome->messages_marked);
+	if (outcome->closed)
+		cac_count_up(COUNTER_CLOSED, 1);
+	else if (outcome->resumed)
+		cac_count_up(COUNTER_STALLED, 1);
+	else if (j->verdict.action == ACTION_REOPEN && outcome->updated)
+		cac_count_up(COUNTER_REOPENED, 1);
+}
+
+/*
+ * cac_read_judgement
+ *		Look at one campaign to tell of it: reader(j, arg) is called with its
+ *		facts.
+ *
+ * All that is read, up to the return of the reader, is what the caller's
+ * statement sees, so that it fits together.  Nothing is changed or locked.
+ * Where there is no such campaign, outcome->found is false and nobody is
+ * called.
+ */
+void
+cac_read_judgement(Source *source, Datum key, const JudgeRequest *request,
+				   JudgeOutcome *outcome, JudgementReader reader, void *arg)
+{
+	Judgement	j = {0};
+	SavedIdentity saved;
+	bool		one_snapshot;
+
+	memset(outcome, 0, sizeof(*outcome));
+	outcome->campaign_id = cac_key_text(source, key);
+	j.source = source;
+	j.key = key;
+	j.request = request;
+	j.outcome = outcome;
+
+	cac_source_enter(source, false, &saved);
+	one_snapshot = cac_see_one_snapshot(true);
+	PG_TRY();
+	{
+		outcome->found = cac_learn_facts(&j, LOCK_NOT);
+		if (outcome->found)
+			reader(&j, arg);
+	}
+	PG_FINALLY();
+	{
+		cac_see_one_snapshot(one_snapshot);
+	}
+	PG_END_TRY();
+	cac_leave(&saved);
 }

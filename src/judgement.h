@@ -3,7 +3,8 @@
  *		A campaign while it is being judged: what lifecycle.c, and what orders,
  *		records or explains, share.
  *
- * All of it needs SPI connected and cac_source_enter() done.
+ * All of it but cac_read_judgement(), which sees to that, needs SPI connected
+ * and cac_source_enter() done.
  */
 #ifndef CAC_JUDGEMENT_H
 #define CAC_JUDGEMENT_H
@@ -29,6 +30,13 @@ typedef struct Judgement
 	Blackout	blackout;		/* where the request brings none */
 } Judgement;
 
+/* Tells of a campaign whose facts are known; changes nothing. */
+typedef void (*JudgementReader) (Judgement *j, void *arg);
+
+extern void cac_read_judgement(Source *source, Datum key,
+							   const JudgeRequest *request,
+							   JudgeOutcome *outcome, JudgementReader reader,
+							   void *arg);
 extern bool cac_learn_facts(Judgement *j, CampaignLock lock);
 extern bool cac_judged_in_blackout(Judgement *j);
 extern void cac_count(Judgement *j, bool look_for_due);
@@ -39,6 +47,7 @@ extern TimestampTz cac_write_judged(const Judgement *j, const char *status,
 									TimestampTz completed_at);
 extern void cac_note_tally(const Judgement *j);
 extern void cac_report_campaign(Judgement *j, bool acted);
+extern void cac_count_outcome(const Judgement *j);
 
 /* lifecycle.c */
 extern bool cac_worth_counting(const Judgement *j);
@@ -48,7 +57,6 @@ extern void cac_act_on_campaign(Judgement *j);
 extern const char *cac_status_word(const Source *source, CampaignStatus status);
 extern TimestampTz cac_expiry_cutoff(const Judgement *j);
 extern const char *cac_event_reason(const Judgement *j);
-extern char *cac_describe_tally(const Judgement *j, TimestampTz completed_at);
 extern void cac_record_judged(const Judgement *j, const char *event,
 							  const char *status_to, const char *reason,
 							  const char *details);

@@ -22,7 +22,7 @@
 #include "portability/instr_time.h"
 #include "utils/timestamp.h"
 
-#include "counters.h"
+#include "certificate.h"
 #include "judgement.h"
 #include "witness.h"
 
@@ -473,21 +473,6 @@ judge(Judgement *j)
 }
 
 /*
- * Count what was done, for those who watch the server.
- */
-static void
-count_outcome(const JudgeOutcome *outcome, VerdictAction action)
-{
-	cac_count_up(COUNTER_MARKED, outcome->messages_marked);
-	if (outcome->closed)
-		cac_count_up(COUNTER_CLOSED, 1);
-	else if (outcome->resumed)
-		cac_count_up(COUNTER_STALLED, 1);
-	else if (action == ACTION_REOPEN && outcome->updated)
-		cac_count_up(COUNTER_REOPENED, 1);
-}
-
-/*
  * cac_judge_campaign
  *		Judge one campaign, and act on the verdict unless it is a dry run.
  *
@@ -513,5 +498,5 @@ cac_judge_campaign(Source *source, Datum key, const JudgeRequest *request,
 	judge(&j);
 	cac_leave(&saved);
 	if (!request->dry_run)
-		count_outcome(outcome, j.verdict.action);
+		cac_count_outcome(&j);
 }

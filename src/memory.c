@@ -289,6 +289,39 @@ cac_retry_waits(const CampaignRetry *retry, TimestampTz as_of)
 }
 
 /*
+ * cac_troubles
+ *		What is wrong with one campaign, as a List of palloc'd CampaignTrouble.
+ */
+List *
+cac_troubles(const Source *source, const char *campaign_id)
+{
+	static CatalogQuery query = CATALOG_QUERY(
+		"SELECT sweep, failures::bigint, skips::bigint, retry_at, sqlstate, error FROM @.campaign_retry"
+		" WHERE source = $1 AND campaign_id = $2 ORDER BY sweep");
+	CatalogArguments arguments = {0};
+	List	   *result = NIL;
+	uint64		nrows;
+
+	cac_add_name(&arguments, source->name);
+	cac_add_text(&arguments, campaign_id);
+	nrows = cac_catalog_execute(&query, &arguments);
+	for (uint64 i = 0; i < nrows; i++)
+	{
+		CampaignTrouble *trouble = palloc(sizeof(CampaignTrouble));
+
+		trouble->sweep = cac_row_text(i, 1);
+		trouble->failures = cac_row_count(i, 2);
+		trouble->skips = cac_row_count(i, 3);
+		trouble->retry_at = cac_row_timestamp(i, 4);
+		trouble->sqlstate = cac_row_text(i, 5);
+		trouble->error = cac_row_text(i, 6);
+		result = lappend(result, trouble);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return result;
+}
+
+/*
  * When the next campaign of a source is to be retried; DT_NOEND: none is.
  */
 TimestampTz

@@ -32,6 +32,17 @@ typedef struct CampaignRetry
 	TimestampTz retry_at;		/* DT_NOBEGIN: at once */
 } CampaignRetry;
 
+/* What is wrong with a campaign in one sweep. */
+typedef struct CampaignTrouble
+{
+	char	   *sweep;
+	int			failures;
+	int			skips;
+	TimestampTz retry_at;		/* DT_NOBEGIN: with the next sweep */
+	char	   *sqlstate;		/* of the last error; NULL: it was none */
+	char	   *error;
+} CampaignTrouble;
+
 extern void cac_recall(const Source *source, const char *campaign_id,
 					   CampaignMemory *memory);
 extern void cac_remember_closed(const Source *source, const char *campaign_id,
@@ -54,6 +65,7 @@ extern List *cac_retries(const Source *source, SweepKind sweep);
 extern CampaignRetry *cac_find_retry(const List *retries,
 									 const char *campaign_id);
 extern bool cac_retry_waits(const CampaignRetry *retry, TimestampTz as_of);
+extern List *cac_troubles(const Source *source, const char *campaign_id);
 extern TimestampTz cac_next_retry(const Source *source);
 extern void cac_remember_retry(const Source *source, SweepKind sweep,
 							   const CampaignRetry *retry,

@@ -282,6 +282,58 @@ cac_read_counts(Source *source, Datum key, TimestampTz start,
 }
 
 /*
+ * cac_read_unsent
+ *		What is pending or not understood, as a List of palloc'd UnsentCount.
+ */
+List *
+cac_read_unsent(Source *source, Datum key)
+{
+	Oid			types[1];
+	List	   *result = NIL;
+	int64		nrows;
+
+	types[0] = cac_key_type(source);
+	nrows = cac_execute(source, STATEMENT_UNSENT, 1, types, &key, NULL);
+	for (int64 i = 0; i < nrows; i++)
+	{
+		UnsentCount *unsent = palloc(sizeof(UnsentCount));
+
+		unsent->pending = cac_row_bool(i, 1);
+		unsent->message_2 = cac_row_bool(i, 2);
+		unsent->word = cac_row_text(i, 3);
+		unsent->count = cac_row_count(i, 4);
+		unsent->oldest = cac_row_timestamp(i, 5);
+		result = lappend(result, unsent);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return result;
+}
+
+/*
+ * cac_read_awaited
+ *		Whom an open campaign awaits; "start" is the campaign's.
+ */
+void
+cac_read_awaited(Source *source, Datum key, TimestampTz start,
+				 AwaitedCount *count)
+{
+	Oid			types[3] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		values[3];
+
+	types[0] = cac_key_type(source);
+	values[0] = key;
+	values[1] = TimestampTzGetDatum(DT_NOBEGIN);
+	values[2] = TimestampTzGetDatum(start);
+	cac_execute(source, STATEMENT_AWAITED, 3, types, values, NULL);
+	count->silent = cac_row_count(0, 1);
+	count->first = cac_row_timestamp(0, 2);
+	count->last = cac_row_timestamp(0, 3);
+	count->replied = cac_row_count(0, 4);
+	count->followed = cac_row_count(0, 5);
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
  * cac_find_witness
  *		A message that keeps a campaign open, as palloc'd text; NULL where there
  *		is none.

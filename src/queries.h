@@ -71,6 +71,26 @@ typedef struct DueCount
 	char	   *candidate;		/* one of the others, as palloc'd text, or NULL */
 } DueCount;
 
+/* Messages that are pending, or in a status that no label maps. */
+typedef struct UnsentCount
+{
+	bool		pending;
+	bool		message_2;		/* where pending: of that kind, or Message 1 */
+	char	   *word;			/* where not: the status; NULL: it is null */
+	int64		count;
+	TimestampTz oldest;			/* made then; DT_NOBEGIN: unknown */
+} UnsentCount;
+
+/* The contacts that a campaign awaits. */
+typedef struct AwaitedCount
+{
+	int64		silent;			/* neither a reply nor a Message 2 */
+	TimestampTz first;			/* when the first of them was sent Message 1, */
+	TimestampTz last;			/* and the last; DT_NOEND: unknown */
+	int64		replied;		/* and have no Message 2 yet */
+	int64		followed;		/* have one that has not left */
+} AwaitedCount;
+
 /* What is written to a campaign. */
 typedef struct CampaignChange
 {
@@ -94,6 +114,9 @@ extern void cac_read_tally(Source *source, Datum key, TimestampTz cutoff,
 						   TimestampTz start, CampaignTally *tally);
 extern void cac_read_counts(Source *source, Datum key, TimestampTz start,
 							CampaignTally *tally);
+extern List *cac_read_unsent(Source *source, Datum key);
+extern void cac_read_awaited(Source *source, Datum key, TimestampTz start,
+							 AwaitedCount *count);
 extern char *cac_find_witness(Source *source, Datum key, bool awaits,
 							  const char *last);
 extern char *cac_find_sent(Source *source, Datum key, TimestampTz since);

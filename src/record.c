@@ -5,9 +5,9 @@
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
 #include "utils/timestamp.h"
 
+#include "certificate.h"
 #include "events.h"
 #include "judgement.h"
 
@@ -40,81 +40,6 @@ cac_event_reason(const Judgement *j)
 {
 	return j->request->reason ? j->request->reason :
 		cac_reason_text(j->verdict.reason);
-}
-
-/* DT_NOBEGIN and DT_NOEND, which stand for an unknown moment, are JSON's null. */
-static void
-append_json_moment(StringInfo json, const char *key, TimestampTz moment)
-{
-	cac_append_json(json, key, TIMESTAMP_NOT_FINITE(moment) ?
-					NULL : timestamptz_to_str(moment));
-}
-
-/*
- * What gave the order, and who: the two differ after SET ROLE, and in a
- * function that is SECURITY DEFINER.
- */
-static void
-append_cause(StringInfo json, const JudgeRequest *request)
-{
-	if (request->order == ORDER_NONE)
-	{
-		cac_append_json(json, "sweep", cac_sweep_name(request->sweep));
-		return;
-	}
-	cac_append_json(json, "sweep", "hand");
-	cac_append_json(json, "session_user",
-					GetUserNameFromId(GetSessionUserId(), false));
-	cac_append_json(json, "current_user",
-					GetUserNameFromId(GetUserId(), false));
-}
-
-/*
- * cac_describe_tally
- *		The tally and what it was judged by, as a JSON object.
- *
- * In the event of a closing this is what campaign_verify() compares with.
- */
-char *
-cac_describe_tally(const Judgement *j, TimestampTz completed_at)
-{
-	const CampaignTally *tally = &j->verdict.tally;
-	const CampaignPolicy *policy = &j->facts.policy;
-	int64		failed_by_us = j->memory.failed + j->failed;
-	StringInfoData json;
-
-	initStringInfo(&json);
-	append_cause(&json, j->request);
-	cac_append_json(&json, "rule", policy->completion_rule == COMPLETION_MESSAGES ?
-					"messages" : "contacts");
-	cac_append_json_count(&json, "interaction_timeout_seconds",
-						  policy->interaction_timeout / USECS_PER_SEC);
-	cac_append_json_count(&json, "campaign_timeout_seconds",
-						  policy->campaign_timeout / USECS_PER_SEC);
-	append_json_moment(&json, "start", j->facts.start);
-	append_json_moment(&json, "last_sent", tally->last_sent);
-	append_json_moment(&json, "completed_at", completed_at);
-	cac_append_json_count(&json, "total_recipients", j->facts.total_recipients);
-	cac_append_json_count(&json, "messages", tally->messages);
-	cac_append_json_count(&json, "pending", tally->pending);
-	cac_append_json_count(&json, "unmapped", tally->unmapped);
-	cac_append_json_count(&json, "sent", tally->sent);
-	cac_append_json_count(&json, "delivered", tally->delivered);
-	cac_append_json_count(&json, "read", tally->read);
-	cac_append_json_count(&json, "failed", tally->failed);
-	cac_append_json_count(&json, "no_interaction", tally->no_interaction);
-	cac_append_json_count(&json, "message_1_rows", tally->message_1_rows);
-	cac_append_json_count(&json, "message_1_sent", tally->message_1_sent);
-	cac_append_json_count(&json, "message_2_sent", tally->message_2_sent);
-	cac_append_json_count(&json, "contacts", tally->contacts);
-	cac_append_json_count(&json, "contacts_completed", tally->contacts_completed);
-	cac_append_json_count(&json, "awaiting", tally->awaiting);
-	cac_append_json_count(&json, "interactions", tally->interactions);
-	if (failed_by_us > 0)
-		cac_append_json_count(&json, "failed_by_us", failed_by_us);
-	if (j->facts.blackout)
-		cac_append_json_count(&json, "unproven", cac_tally_due(tally));
-	return psprintf("{%s}", json.data);
 }
 
 void
@@ -182,7 +107,7 @@ cac_record_stalled(const Judgement *j)
 	initStringInfo(&json);
 	cac_append_json_count(&json, "number", j->verdict.stall_number);
 	cac_append_json_count(&json, "pending", j->tally.pending);
-	append_json_moment(&json, "last_sent", j->tally.last_sent);
+	cac_append_json_moment(&json, "last_sent", j->tally.last_sent);
 	cac_record_judged(j, "stalled", j->row.status_text,
 		   cac_reason_text(j->verdict.reason), psprintf("{%s}", json.data));
 }

@@ -245,6 +245,38 @@ cac_campaign_timed_out(const CampaignFacts *facts, TimestampTz as_of)
 }
 
 /*
+ * cac_closes_by
+ *		When an open campaign will be closed at the latest, if nothing becomes
+ *		of its messages but what the sweeps make of them; DT_NOEND: never.
+ *
+ * every[] is how often each sweep runs, -1: never.  last_expiry is when the
+ * last contact awaited will have been silent for too long; DT_NOEND: some are
+ * not silent.
+ */
+TimestampTz
+cac_closes_by(const CampaignFacts *facts, const CampaignTally *tally,
+			  const int64 every[NUM_SWEEP_KINDS], TimestampTz last_expiry,
+			  TimestampTz as_of)
+{
+	TimestampTz closes_by = DT_NOEND;
+	VerdictReason why_not;
+
+	if (every[SWEEP_TIMEOUT] >= 0 && !TIMESTAMP_NOT_FINITE(facts->start))
+		closes_by = cac_after(cac_after(facts->start, facts->policy.campaign_timeout),
+							  every[SWEEP_TIMEOUT]);
+	if (cac_campaign_complete(facts, tally, &why_not))
+	{
+		for (SweepKind sweep = SWEEP_SENDING; sweep <= SWEEP_INTERRUPTED; sweep++)
+			if (every[sweep] >= 0)
+				closes_by = Min(closes_by, cac_after(as_of, every[sweep]));
+	}
+	else if (why_not == REASON_AWAITING && last_expiry != DT_NOEND &&
+			 every[SWEEP_EXPIRED] >= 0)
+		closes_by = Min(closes_by, cac_after(last_expiry, every[SWEEP_EXPIRED]));
+	return closes_by;
+}
+
+/*
  * Rule "48 hours".
  */
 static void
@@ -274,6 +306,29 @@ judge_timeout(VerdictPhase phase, const CampaignFacts *facts,
 }
 
 /*
+ * cac_stall_due
+ *		When the application is to be asked (again) to resume a campaign with
+ *		pending messages, if nothing is sent until then.
+ *
+ * *stalls is how often it was asked since something was last sent.
+ */
+TimestampTz
+cac_stall_due(const CampaignFacts *facts, const CampaignTally *tally,
+			  int *stalls)
+{
+	int64		stall_after = facts->policy.stall_after;
+	TimestampTz idle_since = Max(tally->last_sent, facts->start);
+
+	/* Something sent since the last request starts the numbering afresh. */
+	*stalls = 0;
+	if (facts->stalls > 0 && facts->stalled_at >= idle_since)
+		*stalls = facts->stalls;
+	if (*stalls == 0)
+		return cac_after(idle_since, stall_after);
+	return cac_after(facts->stalled_at, cac_stall_backoff(*stalls, stall_after));
+}
+
+/*
  * Rule "Interrupted".
  */
 static void
@@ -281,28 +336,15 @@ judge_interrupted(const CampaignFacts *facts, TimestampTz as_of,
 				  CampaignVerdict *verdict)
 {
 	const CampaignTally *tally = &verdict->tally;
-	int64		stall_after = facts->policy.stall_after;
-	TimestampTz idle_since = Max(tally->last_sent, facts->start);
-	TimestampTz due;
-	int			stalls = 0;
+	int			stalls;
 
 	if (tally->pending == 0)
 	{
 		judge_completion(facts, verdict);
 		return;
 	}
-
-	/* Something sent since the last request starts the numbering afresh. */
-	if (facts->stalls > 0 && facts->stalled_at >= idle_since)
-		stalls = facts->stalls;
-	if (stalls == 0)
-		due = cac_after(idle_since, stall_after);
-	else
-		due = cac_after(facts->stalled_at,
-						cac_stall_backoff(stalls, stall_after));
-
 	verdict->reason = REASON_PENDING;
-	if (as_of >= due)
+	if (as_of >= cac_stall_due(facts, tally, &stalls))
 	{
 		verdict->action = ACTION_ASK_TO_RESUME;
 		verdict->reason = REASON_STALLED;

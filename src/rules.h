@@ -187,6 +187,12 @@ extern CampaignVerdict cac_judge_order(OperatorOrder order,
 extern bool cac_campaign_complete(const CampaignFacts *facts,
 								  const CampaignTally *tally,
 								  VerdictReason *why_not);
+extern TimestampTz cac_closes_by(const CampaignFacts *facts,
+								 const CampaignTally *tally,
+								 const int64 every[NUM_SWEEP_KINDS],
+								 TimestampTz last_expiry, TimestampTz as_of);
+extern TimestampTz cac_stall_due(const CampaignFacts *facts,
+								 const CampaignTally *tally, int *stalls);
 extern bool cac_campaign_timed_out(const CampaignFacts *facts,
 								   TimestampTz as_of);
 extern int64 cac_tally_due(const CampaignTally *tally);

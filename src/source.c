@@ -175,10 +175,11 @@ cac_interval_usec(const Interval *interval)
 }
 
 /*
- * An interval as the error messages show it: 24h, 90min, 45s.
+ * cac_interval_text
+ *		An interval as the error messages show it: 24h, 90min, 45s; palloc'd.
  */
-static char *
-interval_for_people(int64 usec)
+char *
+cac_interval_text(int64 usec)
 {
 	if (usec % USECS_PER_HOUR == 0)
 		return psprintf(INT64_FORMAT "h", usec / USECS_PER_HOUR);
@@ -229,7 +230,7 @@ cac_interaction_message(const Source *source, const CampaignPolicy *policy)
 	if (source->interaction_message != NULL)
 		return pstrdup(source->interaction_message);
 	return psprintf("Pas d'interaction dans les %s",
-					interval_for_people(policy->interaction_timeout));
+					cac_interval_text(policy->interaction_timeout));
 }
 
 /*
@@ -239,7 +240,7 @@ cac_interaction_message(const Source *source, const CampaignPolicy *policy)
 char *
 cac_timeout_message(const Source *source, const CampaignPolicy *policy)
 {
-	const char *hours = interval_for_people(policy->campaign_timeout);
+	const char *hours = cac_interval_text(policy->campaign_timeout);
 
 	if (source->timeout_message != NULL)
 		return pstrdup(source->timeout_message);

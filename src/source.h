@@ -187,6 +187,7 @@ extern const SourceLabel *cac_source_label(const Source *source,
 										   const char *standard_name);
 extern bool cac_tells_of_signs(const Source *source);
 extern int64 cac_interval_usec(const Interval *interval);
+extern char *cac_interval_text(int64 usec);
 extern char *cac_interaction_message(const Source *source,
 									 const CampaignPolicy *policy);
 extern char *cac_timeout_message(const Source *source,

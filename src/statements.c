@@ -818,6 +818,61 @@ write_statement(const Source *source, bool with_status)
 				  " RETURNING @c.completed_at@", fragments);
 }
 
+/*
+ * The messages of the campaign $1 that are pending, or in a status that no
+ * label maps: by kind the former, by word the latter, with the oldest.
+ */
+static char *
+unsent_statement(const Source *source)
+{
+	return cac_expand(source,
+					  "SELECT pending, second, word, pg_catalog.count(*), pg_catalog.min(created)"
+					  " FROM (SELECT coalesce(@m.status:pending@, false) AS pending,"
+					  "  CASE WHEN @m.status:pending@ THEN coalesce(@m.message_type:message_2@, false) ELSE false END AS second,"
+					  "  CASE WHEN @m.status:pending@ THEN NULL ELSE @m.status@::pg_catalog.text END AS word,"
+					  "  @m.created_at@ AS created"
+					  "  FROM @messages@ AS m WHERE @m.campaign_id@ @=@ $1"
+					  "  AND @m.message_type:message_1,message_2@"
+					  "  AND @m.status:sent,delivered,read,failed,no_interaction,ignored@ IS NOT TRUE) AS message"
+					  " GROUP BY 1, 2, 3 ORDER BY 1 DESC, 2, 4 DESC, word COLLATE pg_catalog.\"C\"", NULL);
+}
+
+/*
+ * The contacts that the campaign $1 awaits, $3 its start: how many are silent,
+ * and of these when the first and the last was sent Message 1; how many have
+ * replied and have no Message 2 yet; how many have one that has not left.
+ */
+static char *
+awaited_statement(const Source *source)
+{
+	const char *fragments[MAX_FRAGMENTS];
+
+	fragments[0] = silent_condition(source);
+	return cac_expand(source,
+					  "SELECT pg_catalog.count(*) FILTER (WHERE silent),"
+					  " pg_catalog.min(moment) FILTER (WHERE silent),"
+					  " pg_catalog.max(moment) FILTER (WHERE silent),"
+					  " pg_catalog.count(*) FILTER (WHERE NOT silent AND NOT followed),"
+					  " pg_catalog.count(*) FILTER (WHERE followed)"
+					  " FROM (SELECT pg_catalog.bool_and(silent) AS silent,"
+					  "  pg_catalog.bool_or(followed) AS followed, pg_catalog.max(moment) AS moment"
+					  "  FROM (SELECT @m.contact_id@ AS id,"
+					  "    CASE WHEN @m.contact_id@ IS NULL THEN @m.id@ END AS alone,"
+					  "    " MOMENT " AS moment,"
+					  "    CASE WHEN true@$1@ THEN true ELSE false END AS silent,"
+					  "    EXISTS (SELECT FROM @messages@ AS n"
+					  "     WHERE @n.campaign_id@ @=@ @m.campaign_id@ AND @n.campaign_id@ @=@ $1"
+					  "     AND @n.contact_id@ @=m.contact_id@ @m.contact_id@ AND @n.message_type:message_2@) AS followed"
+					  "   FROM @messages@ AS m WHERE @m.campaign_id@ @=@ $1"
+					  "    AND @m.message_type:message_1@ AND @m.status:sent,delivered,read@"
+					  "    AND NOT EXISTS (SELECT FROM @messages@ AS n"
+					  "     WHERE @n.campaign_id@ @=@ @m.campaign_id@ AND @n.campaign_id@ @=@ $1"
+					  "     AND @n.contact_id@ @=m.contact_id@ @m.contact_id@ AND @n.message_type:message_2@"
+					  "     AND @n.status:sent,delivered,read,failed,no_interaction@)"
+					  "   OFFSET 0) AS message"
+					  "  GROUP BY id, alone) AS contact", fragments);
+}
+
 static char *
 build_statement(const Source *source, StatementKind kind)
 {
@@ -835,6 +890,10 @@ build_statement(const Source *source, StatementKind kind)
 			return tally_statement(source);
 		case STATEMENT_COUNT:
 			return count_statement(source);
+		case STATEMENT_UNSENT:
+			return unsent_statement(source);
+		case STATEMENT_AWAITED:
+			return awaited_statement(source);
 		case STATEMENT_WITNESS:
 		case STATEMENT_WITNESS_NEXT:
 			return witness_statement(source, kind == STATEMENT_WITNESS_NEXT);
@@ -889,7 +948,8 @@ cac_execute(Source *source, StatementKind kind, int nargs, Oid *types,
 		SPI_keepplan(plan);
 		source->plan[kind] = plan;
 	}
-	code = SPI_execute_plan(source->plan[kind], values, nulls, false, 0);
+	code = SPI_execute_plan(source->plan[kind], values, nulls,
+							cac_sees_one_snapshot(), 0);
 	if (code < 0)
 		elog(ERROR, "could not execute a statement: %s",
 			 SPI_result_code_string(code));
