@@ -328,6 +328,7 @@ campaign_update_status(PG_FUNCTION_ARGS)
 	cac_connect_spi();
 	source = cac_source_open(cac_source_choose(name));
 	cac_source_check(source);
+	cac_source_check_rights(source, cac_source_acts(source));
 	request.as_of = as_of == DT_NOBEGIN ? GetCurrentTimestamp() : as_of;
 	request.dry_run = !cac_source_acts(source);
 	request.shadow = source->armed && source->mode == MODE_SHADOW;

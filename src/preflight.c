@@ -21,6 +21,7 @@
 #include "rewrite/rewriteHandler.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
@@ -31,6 +32,8 @@
 
 /* How many examples of a kind are told. */
 #define MAX_EXAMPLES	10
+/* How many messages are looked at where no campaign is open. */
+#define SAMPLE			"10000"
 
 /*
  * cac_find
@@ -533,28 +536,60 @@ check_duplicates(Preflight *preflight)
 }
 
 /*
- * Messages of open campaigns in statuses that no label maps.
+ * The words of "pending", and those in the rows of SPI_tuptable, as JSON.
+ */
+static char *
+pending_and(const Source *source, uint64 rows)
+{
+	const SourceLabel *label = cac_source_label(source, "messages", "pending");
+	StringInfoData json;
+
+	initStringInfo(&json);
+	for (int i = 0; i < label->count; i++)
+	{
+		appendStringInfoString(&json, i > 0 ? ", " : "");
+		escape_json(&json, label->words[i]);
+	}
+	for (uint64 i = 0; i < rows; i++)
+	{
+		char	   *word = cac_row_text(i, 1);
+
+		if (word == NULL)
+			continue;
+		appendStringInfoString(&json, json.len > 0 ? ", " : "");
+		escape_json(&json, word);
+	}
+	return json.data;
+}
+
+/*
+ * Messages in statuses that no label maps: of open campaigns or, where there
+ * are none of these, among some messages of any.
  */
 static void
 check_statuses(Preflight *preflight)
 {
 	const Source *source = preflight->source;
+	const char *of_open = "(SELECT m.* FROM @campaigns@ AS c JOIN @messages@ AS m"
+		" ON @m.campaign_id@ @=@ @c.id@ WHERE @c.status:sending@)";
+	const char *of_any = "(SELECT m.* FROM @messages@ AS m LIMIT " SAMPLE ")";
+	const char *unmapped =
+		"SELECT @m.status@::pg_catalog.text, pg_catalog.count(*) FROM %s AS m"
+		" WHERE @m.message_type:message_1,message_2@"
+		" AND @m.status:pending,sent,delivered,read,failed,no_interaction,ignored@ IS NOT TRUE"
+		" GROUP BY 1 ORDER BY 2 DESC, 1";
 	uint64		rows;
 
-	rows = cac_preflight_query(cac_expand(source,
-							"SELECT @m.status@::pg_catalog.text, pg_catalog.count(*)"
-							" FROM @campaigns@ AS c JOIN @messages@ AS m ON @m.campaign_id@ @=@ @c.id@"
-							" WHERE @c.status:sending@ AND @m.message_type:message_1,message_2@"
-							" AND @m.status:pending,sent,delivered,read,failed,no_interaction,ignored@ IS NOT TRUE"
-							" GROUP BY 1 ORDER BY 2 DESC, 1", NULL));
+	rows = cac_preflight_query(cac_expand(source, psprintf(unmapped, of_open), NULL));
+	if (rows == 0)
+		rows = cac_preflight_query(cac_expand(source, psprintf(unmapped, of_any), NULL));
 	if (rows > 0)
 		advise(preflight,
 			   psprintf("statuses of messages that no label maps count as pending, and keep their campaigns open: %s",
 						counted_words(rows)),
-			   psprintf("SELECT campaign_alter(%s, 'labels', '{\"messages\": {\"pending\": [\"%s\", ...]}}'); -- or whatever they mean",
+			   psprintf("SELECT campaign_alter(%s, 'labels', %s); -- or under the word that they stand for",
 						quote_literal_cstr(source->name),
-						cac_source_label(source, "messages", "pending")->count > 0 ?
-						cac_source_label(source, "messages", "pending")->words[0] : "pending"));
+						quote_literal_cstr(psprintf("{\"messages\": {\"pending\": [%s]}}", pending_and(source, rows)))));
 	SPI_freetuptable(SPI_tuptable);
 }
 

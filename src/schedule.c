@@ -51,7 +51,7 @@ check_any_source(List *all, List *own, const char *message, const char *hint)
 	if (all == NIL)
 		ereport(NOTICE,
 				(errmsg("no source is attached in this database"),
-				 errhint("Make the standard tables with campaign_create_tables().")));
+				 errhint("Make the standard tables with campaign_create_tables(), or attach your own with campaign_attach().")));
 	else if (own == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -542,7 +542,7 @@ cac_source_open(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("source \"%s\" does not exist", name),
-				 errhint("The table campaign_source lists the sources; campaign_create_tables() makes one.")));
+				 errhint("The table campaign_source lists the sources; campaign_create_tables() or campaign_attach() makes one.")));
 	return source;
 }
 
@@ -739,7 +739,7 @@ cac_source_choose(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("no source is attached in this database"),
-				 errhint("Make the standard tables with campaign_create_tables().")));
+				 errhint("Make the standard tables with campaign_create_tables(), or attach your own with campaign_attach().")));
 	if (list_length(sources) > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
