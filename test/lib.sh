@@ -105,16 +105,22 @@ missing_to_test() {
 	have prove || say perl
 	perl -MIPC::Run -e 1 2>/dev/null || say libipc-run-perl
 	have pg_prove || say libtap-parser-sourcehandler-pgtap-perl
+	have prometheus-postgres-exporter || say prometheus-postgres-exporter
+	/usr/bin/python3 -c 'import psycopg2' 2>/dev/null || say python3-psycopg2
 }
 
-# Debian makes and starts a cluster "main" along with a new server.  That would
-# be neither ours nor wanted: a passing setting prevents it.
+# Debian makes and starts a cluster "main" along with a new server, and starts an
+# exporter that it installs.  That would be neither ours nor wanted: two passing
+# settings prevent it.
 install_packages() (
 	no_main=/etc/postgresql-common/createcluster.d/$EXTENSION.conf
+	no_start=/usr/sbin/policy-rc.d
+	[ ! -e "$no_start" ] || no_start=''
 	dpkg -s postgresql-common >/dev/null 2>&1 || apt_get install postgresql-common || exit
-	trap 'as_root rm -f "$no_main"; as_root rmdir "${no_main%/*}" 2>/dev/null' EXIT
+	trap 'as_root rm -f "$no_main" ${no_start:+"$no_start"}; as_root rmdir "${no_main%/*}" 2>/dev/null' EXIT
 	as_root mkdir -p "${no_main%/*}"
 	as_root sh -c "echo 'create_main_cluster = false' >'$no_main'"
+	[ -z "$no_start" ] || as_root sh -c "printf '#!/bin/sh\nexit 101\n' >'$no_start' && chmod +x '$no_start'"
 	apt_get install "$@"
 )
 
