@@ -248,10 +248,11 @@ thorough(const LastRun *last, TimestampTz now, bool force)
 }
 
 /*
- * Run what is due of one source.  Returns when it is due again.
+ * Run what is due of one source, which is locked for us.  Returns when it is
+ * due again.
  */
 static TimestampTz
-run_source(const char *name, bool force, const SweepHost *host)
+run_locked_source(const char *name, bool force, const SweepHost *host)
 {
 	Source	   *source = cac_source_open(name);
 	LastRun		last[NUM_SWEEP_KINDS];
@@ -262,9 +263,6 @@ run_source(const char *name, bool force, const SweepHost *host)
 	bool		busy = false;
 	bool		hinted;
 	SweepResult result = {0};
-
-	if (!source_to_run(source, host))
-		return source_due(name);
 
 	hinted = cac_source_hinted(source);
 	cac_last_runs(source, last);
@@ -306,6 +304,33 @@ run_source(const char *name, bool force, const SweepHost *host)
 	if (busy || next <= now)
 		next = Max(next, cac_after(now, BUSY_DELAY));
 	return next;
+}
+
+/*
+ * Run what is due of one source, unless another host is at it.  Returns when it
+ * is due again.
+ *
+ * What is due is looked up under the lock, so nothing runs again because two
+ * have found it due.  Who forces sweeps wants them run, and waits.
+ */
+static TimestampTz
+run_source(const char *name, bool force, const SweepHost *host)
+{
+	Source	   *source = cac_source_open(name);
+	TimestampTz due;
+
+	if (!source_to_run(source, host))
+		return source_due(name);
+	if (!cac_lock_source(source, force))
+	{
+		ereport(host->called ? NOTICE : DEBUG1,
+				(errmsg("the sweeps of source \"%s\" are already running", name)));
+		(void) cac_serve_due_hints(host);
+		return cac_after(GetCurrentTimestamp(), BUSY_DELAY);
+	}
+	due = run_locked_source(name, force, host);
+	cac_unlock_source();
+	return due;
 }
 
 /*

@@ -46,9 +46,15 @@
 #define HINTS_EVERY					100
 #define HINTS_TURN					1000
 
-/* The lock that a host holds for its session, to be released on abort. */
-static LOCKTAG session_lock;
-static bool session_lock_held = false;
+/* A lock that a host holds for its session, to be released on abort. */
+typedef struct SessionLock
+{
+	LOCKTAG		tag;
+	bool		held;
+} SessionLock;
+
+static SessionLock source_lock;
+static SessionLock sweep_lock;
 
 /* ----------------------------------------------------------------
  *		One run at a time
@@ -56,50 +62,83 @@ static bool session_lock_held = false;
  */
 
 static void
-unlock_session(void)
+release(SessionLock *lock)
 {
-	if (session_lock_held)
+	if (lock->held)
 	{
-		session_lock_held = false;
-		LockRelease(&session_lock, ExclusiveLock, true);
+		lock->held = false;
+		LockRelease(&lock->tag, ExclusiveLock, true);
 	}
 }
 
 static void
-unlock_on_abort(XactEvent event, void *arg)
+release_on_abort(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_ABORT)
-		unlock_session();
+	{
+		release(&sweep_lock);
+		release(&source_lock);
+	}
 }
 
 /*
- * Lock a sweep of a source; false if somebody else is running it.
+ * Take a lock, for the session where one is given and for the transaction
+ * otherwise; false if somebody else has it, and we are not to wait.
  *
  * The lock is on the source's campaigns table, as an object of campaign_source
  * with the sweep's number, so that it collides with nothing of anybody's.
  */
 static bool
-lock_sweep(const Sweep *sweep, const Source *source)
+take(SessionLock *lock, const Source *source, SweepKind kind, bool wait)
 {
 	static bool registered = false;
 	LOCKTAG		tag;
-	bool		for_session = sweep->host != NULL;
 
 	if (!registered)
 	{
-		RegisterXactCallback(unlock_on_abort, NULL);
+		RegisterXactCallback(release_on_abort, NULL);
 		registered = true;
 	}
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, cac_catalog_relid(),
-					   source->relid[TABLE_CAMPAIGNS], sweep->kind);
-	if (LockAcquire(&tag, ExclusiveLock, for_session, true) == LOCKACQUIRE_NOT_AVAIL)
+					   source->relid[TABLE_CAMPAIGNS], kind);
+	if (LockAcquire(&tag, ExclusiveLock, lock != NULL, !wait) == LOCKACQUIRE_NOT_AVAIL)
 		return false;
-	if (for_session)
+	if (lock != NULL)
 	{
-		session_lock = tag;
-		session_lock_held = true;
+		lock->tag = tag;
+		lock->held = true;
 	}
 	return true;
+}
+
+/*
+ * Lock a sweep of a source; false if somebody else is running it.
+ */
+static bool
+lock_sweep(const Sweep *sweep, const Source *source)
+{
+	return take(sweep->host != NULL ? &sweep_lock : NULL, source, sweep->kind, false);
+}
+
+/*
+ * cac_lock_source
+ *		Lock a source for a host, which runs all that is due of it; false if
+ *		another host does that and we are not to wait.
+ *
+ * Two hosts at work on one source would skip the campaigns that the other has
+ * locked, and leave them to a sweep hours later.  Function calls do without
+ * this lock.
+ */
+bool
+cac_lock_source(const Source *source, bool wait)
+{
+	return take(&source_lock, source, SWEEP_NONE, wait);
+}
+
+void
+cac_unlock_source(void)
+{
+	release(&source_lock);
 }
 
 static void
@@ -515,7 +554,7 @@ cac_run_sweep(const SweepRequest *request, SweepResult *total)
 	}
 	cac_commit_now(&sweep);
 	cac_progress_end();
-	unlock_session();
+	release(&sweep_lock);
 	add_result(total, &result);
 	MemoryContextDelete(sweep.context);
 	return finished ? SWEEP_DONE : SWEEP_CUT_SHORT;
@@ -550,7 +589,7 @@ cac_retry_campaigns(const SweepRequest *request)
 		if (retry->retry_at == DT_NOBEGIN || retry->retry_at > request->as_of)
 			continue;
 		source = cac_source_open(request->source);
-		if (!session_lock_held && !lock_sweep(&sweep, source))
+		if (!sweep_lock.held && !lock_sweep(&sweep, source))
 		{
 			end = SWEEP_BUSY;
 			break;
@@ -560,7 +599,7 @@ cac_retry_campaigns(const SweepRequest *request)
 		if (!go_on)
 			end = SWEEP_CUT_SHORT;
 	}
-	unlock_session();
+	release(&sweep_lock);
 	MemoryContextDelete(sweep.context);
 	return end;
 }

@@ -34,6 +34,8 @@ typedef enum SweepEnd
 	SWEEP_BUSY					/* somebody else is running it */
 } SweepEnd;
 
+extern bool cac_lock_source(const Source *source, bool wait);
+extern void cac_unlock_source(void);
 extern SweepEnd cac_run_sweep(const SweepRequest *request, SweepResult *total);
 extern bool cac_serve_due_hints(const SweepHost *host);
 extern SweepEnd cac_retry_campaigns(const SweepRequest *request);
