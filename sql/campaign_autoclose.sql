@@ -553,6 +553,18 @@ COMMENT ON COLUMN campaign_metrics.failing_sweeps IS 'sweeps whose last run coul
 COMMENT ON COLUMN campaign_metrics.sweep_lag_seconds IS 'how long the most overdue sweep has been due; it runs as long as it is above 0 for seconds only';
 GRANT SELECT ON campaign_metrics TO PUBLIC;
 
+CREATE FUNCTION campaign_schedule_pg_cron(schedule text DEFAULT '* * * * *')
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'campaign_schedule_pg_cron'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_schedule_pg_cron(text) IS 'have pg_cron run the sweeps that are due, as the current user; returns the id of its job';
+
+CREATE FUNCTION campaign_unschedule_pg_cron()
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'campaign_unschedule_pg_cron'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_unschedule_pg_cron() IS 'remove the job of campaign_schedule_pg_cron(); false where there is none';
+
 -- Tells the launcher of this database, or the user that nothing is preloaded.
 CREATE FUNCTION campaign_announce()
 RETURNS void

@@ -27,6 +27,7 @@
 #include "byhand.h"
 #include "certificate.h"
 #include "counters.h"
+#include "cron.h"
 #include "explain.h"
 #include "health.h"
 #include "hints.h"
@@ -59,6 +60,8 @@ PG_FUNCTION_INFO_V1(campaign_verify);
 PG_FUNCTION_INFO_V1(campaign_worker_status);
 PG_FUNCTION_INFO_V1(campaign_health);
 PG_FUNCTION_INFO_V1(campaign_counters);
+PG_FUNCTION_INFO_V1(campaign_schedule_pg_cron);
+PG_FUNCTION_INFO_V1(campaign_unschedule_pg_cron);
 PG_FUNCTION_INFO_V1(campaign_announce);
 PG_FUNCTION_INFO_V1(campaign_source_changed);
 
@@ -694,6 +697,38 @@ campaign_counters(PG_FUNCTION_ARGS)
 }
 
 /*
+ * campaign_schedule_pg_cron(schedule text DEFAULT '* * * * *') -> bigint
+ */
+Datum
+campaign_schedule_pg_cron(PG_FUNCTION_ARGS)
+{
+	char	   *schedule = cac_text_argument(fcinfo, 0);
+	int64		job;
+
+	cac_require_argument(schedule, "schedule", "Leave it out for every minute.");
+	cac_require_writable("campaign_schedule_pg_cron()", NULL);
+	cac_connect_spi();
+	job = cac_cron_schedule(schedule);
+	SPI_finish();
+	PG_RETURN_INT64(job);
+}
+
+/*
+ * campaign_unschedule_pg_cron() -> boolean
+ */
+Datum
+campaign_unschedule_pg_cron(PG_FUNCTION_ARGS)
+{
+	bool		found;
+
+	cac_require_writable("campaign_unschedule_pg_cron()", NULL);
+	cac_connect_spi();
+	found = cac_cron_unschedule();
+	SPI_finish();
+	PG_RETURN_BOOL(found);
+}
+
+/*
  * campaign_announce() -> void; called by the extension's script
  */
 Datum
@@ -705,7 +740,7 @@ campaign_announce(PG_FUNCTION_ARGS)
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("campaign_autoclose is not preloaded, so no worker will run"),
-				 errhint("Add shared_preload_libraries = 'campaign_autoclose' to postgresql.conf and restart the server, or schedule CALL campaign_run_sweeps() with pg_cron.")));
+				 errhint("Add shared_preload_libraries = 'campaign_autoclose' to postgresql.conf and restart the server, or let pg_cron run the sweeps with campaign_schedule_pg_cron().")));
 	PG_RETURN_VOID();
 }
 

@@ -1,7 +1,8 @@
-# Without preload, with pg_cron: its job closes campaigns.
+# A job of pg_cron closes campaigns: without preload of the extension, in both
+# ways that pg_cron has of running jobs, in its own database and in another; and
+# beside the worker nothing runs twice.
 #
-# psql alone cannot show it: it takes a server that has pg_cron preloaded, and
-# not the extension.
+# psql alone cannot show it: it takes servers that have preloaded one, or both.
 
 use strict;
 use warnings;
@@ -26,43 +27,124 @@ cron.host = '@{[ $node->host ]}'
 log_statement = none
 END
 $node->restart;
-$node->safe_psql('postgres', 'CREATE DATABASE shop');
+$node->safe_psql('postgres', <<'END');
+CREATE ROLE shopkeeper LOGIN;
+CREATE DATABASE shop OWNER shopkeeper;
+CREATE DATABASE branch OWNER shopkeeper;
+END
 
 # What tells that nothing is preloaded.
 
 my ($status, undef, $stderr) = $node->psql('shop', 'CREATE EXTENSION campaign_autoclose');
 is($status, 0, 'CREATE EXTENSION works without preload');
-like($stderr, qr/WARNING: .*not preloaded, so no worker will run.*HINT: .*shared_preload_libraries = 'campaign_autoclose'.*restart.*CALL campaign_run_sweeps\(\) with pg_cron/s,
+like($stderr, qr/WARNING: .*not preloaded, so no worker will run.*HINT: .*shared_preload_libraries = 'campaign_autoclose'.*restart.*campaign_schedule_pg_cron\(\)/s,
 	'with a warning that has the line to add, and the way of pg_cron');
 is($node->safe_psql('shop', 'SELECT process, state, pid IS NULL FROM campaign_worker'),
 	'launcher|not preloaded: no worker will run|t', 'campaign_worker says so too');
-$node->safe_psql('shop', 'CREATE EXTENSION pg_cron; SELECT FROM campaign_create_tables()');
 
-# Its jobs, each of its two ways of running them.  From version 1.5 it takes
-# seconds; before, nothing less than a minute, but also "when pg_cron starts".
+# Tables of a plain role, in pg_cron's database and in another.
+
+my @as_owner = (extra_params => [ '-U', 'shopkeeper' ]);
+$node->safe_psql('shop', 'CREATE EXTENSION pg_cron; GRANT USAGE ON SCHEMA cron TO shopkeeper');
+$node->psql('branch', 'CREATE EXTENSION campaign_autoclose');
+$node->safe_psql($_, 'SELECT FROM campaign_create_tables()', @as_owner) for qw(shop branch);
+
+# Jobs of that role.  From version 1.5 pg_cron takes seconds; before, nothing
+# less than a minute, but also "when pg_cron starts".
 
 my $seconds = $node->safe_psql('shop', "SELECT extversion !~ '^1\\.[0-4]\\M' FROM pg_extension WHERE extname = 'pg_cron'") eq 't';
-$node->safe_psql('shop', 'SELECT cron.schedule(' . ($seconds ? "'1 second'" : "'\@reboot'") . ", 'CALL campaign_run_sweeps()')");
+my $schedule = $seconds ? '1 second' : '@reboot';
+my $call = "SELECT campaign_schedule_pg_cron('$schedule')";
+my $job = $node->safe_psql('shop', $call, @as_owner);
+like($job, qr/^\d+$/, 'a job is scheduled');
+($status, undef, $stderr) = $node->psql('branch', $call, @as_owner);
+isnt($status, 0, 'not from another database');
+my ($statement) = $stderr =~ /HINT:  In database "shop", run: (SELECT cron\.schedule_in_database\(.*\);)$/m;
+ok($statement, 'but with the statement to run in that of pg_cron') or diag $stderr;
+my $other_job = $node->safe_psql('shop', $statement);
+is($node->safe_psql('shop', 'SELECT jobid, schedule, command, database, username FROM cron.job ORDER BY jobid'),
+	"$job|$schedule|CALL public.campaign_run_sweeps()|shop|shopkeeper\n"
+	. "$other_job|$schedule|CALL public.campaign_run_sweeps()|branch|shopkeeper",
+	'each with the CALL that commits as its only statement, as the owner of the tables');
+
+# "when it starts" means once: let what scheduling may have begun be over
+$node->restart;
+eventually($node, 'shop', "SELECT count(DISTINCT jobid) = 2 FROM cron.job_run_details
+	WHERE start_time > pg_postmaster_start_time() AND end_time IS NOT NULL", 'both run');
 
 for my $way ([ 'off', 'connection' ], [ 'on', 'background worker' ])
 {
 	my ($setting, $name) = @$way;
+	my %campaigns;
 
-	# whatever ran before, all is due again
-	$node->safe_psql('shop', 'DELETE FROM campaign_sweep_run; DELETE FROM cron.job_run_details');
-	my $complete = add_campaign($node, 'shop', 'complete');
-	my $overdue = add_campaign($node, 'shop', 'overdue');
+	$node->safe_psql('shop', 'DELETE FROM cron.job_run_details');
+	for my $db (qw(shop branch))
+	{
+		# whatever ran before, all is due again
+		$node->safe_psql($db, 'DELETE FROM campaign_sweep_run');
+		$campaigns{$db} = [ map { add_campaign($node, $db, $_) } qw(complete overdue) ];
+	}
 	$node->append_conf('postgresql.conf', "cron.use_background_workers = $setting");
 	$node->restart;
-	eventually($node, 'shop', "SELECT bool_and(status <> 'sending') FROM campaigns WHERE id IN ('$complete', '$overdue')",
-		"$name: a job of pg_cron closes campaigns");
-	is(events_of($node, 'shop', $complete), 'closed', "$name: with one event each");
-	is(events_of($node, 'shop', $overdue), 'closed', "$name: with one event each");
-	eventually($node, 'shop', "SELECT count(*) > 0 AND bool_and(status = 'succeeded') FROM cron.job_run_details WHERE end_time IS NOT NULL",
-		"$name: the job succeeded");
+	for my $db (qw(shop branch))
+	{
+		my $ids = join ', ', map { "'$_'" } @{ $campaigns{$db} };
+
+		eventually($node, $db, "SELECT bool_and(status <> 'sending') FROM campaigns WHERE id IN ($ids)",
+			"$name, $db: a job of pg_cron closes campaigns");
+		is(events_of($node, $db, $_), 'closed', "$name, $db: with one event each") for @{ $campaigns{$db} };
+	}
+	eventually($node, 'shop', "SELECT count(DISTINCT jobid) = 2 AND bool_and(status = 'succeeded') FROM cron.job_run_details WHERE end_time IS NOT NULL",
+		"$name: the jobs succeeded");
 }
 is($node->safe_psql('shop', "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'campaign%'"), '0',
 	'no process of ours has run');
+
+# Both: what is due once runs once, whoever comes first.  Both begin when the
+# server does.
+
+my (@campaigns, $list);
+for my $setting (qw(off on))
+{
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
+	$node->restart;
+	$node->safe_psql('shop', 'DELETE FROM campaign_sweep_run; DELETE FROM cron.job_run_details');
+	$node->safe_psql('shop', "SELECT FROM campaign_alter('public', '${_}_every', '1 hour')") for qw(expired timeout sending interrupted);
+	@campaigns = map { add_campaign($node, 'shop', $_ % 2 ? 'complete' : 'overdue') } 1 .. 20;
+	$list = join ', ', map { "'$_'" } @campaigns;
+	$node->append_conf('postgresql.conf', <<"END");
+shared_preload_libraries = 'pg_cron, campaign_autoclose'
+cron.use_background_workers = $setting
+END
+	$node->restart;
+	eventually($node, 'shop', "SELECT bool_and(status <> 'sending') FROM campaigns WHERE id IN ($list)",
+		"with pg_cron ($setting) and the worker, campaigns are closed");
+	eventually($node, 'shop', "SELECT count(*) >= 1 AND bool_and(status = 'succeeded') FROM cron.job_run_details WHERE jobid = $job AND end_time IS NOT NULL",
+		'the job has run');
+	eventually($node, 'shop', "SELECT count(*) = 1 FROM campaign_worker WHERE process = 'launcher' AND state = 'running'
+		AND NOT EXISTS (SELECT FROM campaign_worker WHERE process = 'worker' AND state IN ('starting', 'running'))",
+		'and so has the worker');
+	is($node->safe_psql('shop', 'SELECT sweep, sum(runs), bool_and(finished_at IS NOT NULL) FROM campaign_sweep_run GROUP BY sweep ORDER BY sweep'),
+		"expired|1|t\ninterrupted|1|t\nsending|1|t\ntimeout|1|t", 'each sweep has run once');
+	is($node->safe_psql('shop', "SELECT count(*), count(DISTINCT campaign_id) FROM campaign_event WHERE event = 'closed' AND campaign_id IN ($list)"),
+		'20|20', 'each campaign was closed once');
+}
+
+# Without its job pg_cron leaves the database alone.
+
+is($node->safe_psql('shop', 'SELECT campaign_unschedule_pg_cron()', @as_owner), 't', 'the job is removed');
+(undef, undef, $stderr) = $node->psql('branch', 'SELECT campaign_unschedule_pg_cron()', @as_owner);
+($statement) = $stderr =~ /HINT:  In database "shop", run: (.*;)$/m;
+is($node->safe_psql('shop', $statement), 't', 'that of the other database too, by the statement in the hint');
+is($node->safe_psql('shop', 'SELECT count(*) FROM cron.job'), '0', 'no job is left');
+# ... as another job, which it does run, makes sure
+$node->safe_psql('shop', "DELETE FROM campaign_sweep_run; DELETE FROM cron.job_run_details; SELECT cron.schedule('$schedule', 'SELECT 1')");
+my $complete = add_campaign($node, 'shop', 'complete');
+$node->append_conf('postgresql.conf', 'campaign_autoclose.enabled = off');
+$node->restart;
+eventually($node, 'shop', "SELECT count(*) >= 1 FROM cron.job_run_details WHERE status = 'succeeded'", 'pg_cron runs other jobs');
+is($node->safe_psql('shop', 'SELECT count(*) FROM campaign_sweep_run'), '0', 'and no sweep');
+is(status_of($node, 'shop', $complete), 'sending', 'the campaign is open');
 
 $node->stop;
 done_testing();
