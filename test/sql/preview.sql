@@ -104,6 +104,10 @@ SELECT 'shop', id('day, held back')::text, sweep, 3, timestamptz '2025-01-03 00:
 UNION ALL SELECT 'shop', id('late, held back')::text, 'expired', 3, '2025-01-03 00:31+00'
 UNION ALL SELECT 'shop', id('day, complete')::text, 'sending', 3, '2025-01-03 00:30+00';
 
+-- A key of a type that the campaigns have no more.
+INSERT INTO campaign_state (source, campaign_id, closed_at, closed_as, closed_by, noted_at)
+VALUES ('shop', '4711', '2025-01-02 12:00+00', 'completed', 'complete', '2025-01-02 12:00+00');
+
 -- The rows of every table: the application's and the extension's.
 CREATE VIEW checksum AS SELECT md5(string_agg(r, E'\n' ORDER BY r COLLATE "C")) AS checksum FROM (
 	SELECT t.*::text FROM campaigns AS t UNION ALL SELECT t.*::text FROM messages AS t
@@ -230,6 +234,28 @@ FROM campaign_preview(as_of => '2025-01-02 12:00+00') WITH ORDINALITY GROUP BY s
 ALTER TABLE odd.messages DROP COLUMN status CASCADE;
 SELECT * FROM campaign_preview('odd', '2025-01-03 00:30+00');
 SELECT source, sweep, what, count FROM campaign_preview(as_of => '2025-01-03 00:30+00');
+
+-- An application's own tables: integer keys in their order, be the campaigns
+-- open or closed lately, and its own words.
+CREATE SCHEMA own;
+CREATE TABLE own.mailings (no integer PRIMARY KEY, state text, made timestamptz NOT NULL);
+CREATE TABLE own.posts (id bigserial PRIMARY KEY, mailing integer, person text, state text, made timestamptz NOT NULL);
+SET client_min_messages = error;
+SELECT source FROM campaign_attach('own', 'own.mailings', 'own.posts',
+	columns => '{"campaigns": {"id": "no", "status": "state", "created_at": "made"},
+		"messages": {"campaign_id": "mailing", "contact_id": "person", "status": "state", "created_at": "made"}}',
+	labels => '{"campaigns": {"sending": "going", "completed": "done", "failed": "lost"},
+		"messages": {"pending": ["queued", "accepted"], "sent": ["out"], "failed": ["bounced", "refused"]}}');
+RESET client_min_messages;
+INSERT INTO own.mailings SELECT n, 'going', '2025-01-01 00:00+00' FROM unnest('{1,2,9,10,100}'::integer[]) AS n;
+INSERT INTO own.posts (mailing, person, state, made) VALUES
+	(1, 'a', 'bounced', '2025-01-01 00:00+00'), (2, 'a', 'queued', '2025-01-01 00:00+00'), (2, 'b', 'accepted', '2025-01-01 00:00+00'),
+	(9, 'a', 'refused', '2025-01-01 00:00+00'), (10, 'a', 'out', '2025-01-01 00:00+00'), (100, 'a', 'bounced', '2025-01-01 00:00+00');
+SELECT mode FROM campaign_alter('own', 'mode', 'active');
+SELECT status FROM campaign_update_status(9, 'own', '2025-01-01 01:00+00');
+INSERT INTO own.posts (mailing, person, state, made) VALUES (9, 'b', 'queued', '2025-01-01 00:00+00');
+SELECT campaign_id, sweep, what, count, status_from, status_to FROM campaign_preview('own', '2025-01-01 12:00+00');
+SELECT campaign_id, sweep, what, count, status_from, status_to FROM campaign_preview('own', '2025-01-03 12:00+00');
 
 -- The right to read will do, and is needed.
 CREATE ROLE regress_autoclose_reader;
