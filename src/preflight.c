@@ -757,7 +757,8 @@ run_checks(Source *source, bool with_trigger)
 	SavedIdentity saved;
 
 	/* the owner's constraints and views may call functions of his */
-	cac_source_enter(source, has_privs_of_role(GetUserId(), source->owner), &saved);
+	cac_source_enter(source, OidIsValid(source->owner) &&
+					 has_privs_of_role(GetUserId(), source->owner), &saved);
 	for (int i = 0; i < lengthof(checks); i++)
 	{
 		preflight.check = checks[i].name;

@@ -292,5 +292,10 @@ SELECT campaign_detach('one');
 SELECT * FROM attach(campaigns => 'c1', messages => 'm1', source => 'one');
 SELECT completion_rule, labels FROM campaign_source WHERE source = 'one';
 
+-- all of its tables gone
+DROP TABLE c1, m1;
+SELECT check_name, detail, fix FROM campaign_preflight('one') WHERE NOT ok;
+SELECT campaign_detach('one');
+
 DROP OWNED BY attach_stranger;
 DROP ROLE attach_stranger;
