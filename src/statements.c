@@ -215,6 +215,21 @@ interaction_count(const Source *source)
  */
 
 /*
+ * When the message m was sent; NULL if it was not, or does not tell.  Where
+ * there is no column for it, it was when a message that has left was last
+ * written.
+ */
+static const char *
+sent_moment(const Source *source)
+{
+	bool		told = cac_source_column(source, TABLE_MESSAGES, "sent_at")->name != NULL;
+
+	return cac_expand(source, told ? "@m.sent_at@" :
+					  "CASE WHEN @m.status:sent,delivered,read@"
+					  " THEN greatest(@m.created_at@, @m.updated_at@) END", NULL);
+}
+
+/*
  * One campaign's tally; $1 its key, $2 the cutoff before which a Message 1 has
  * expired (-infinity: nothing is looked for), $3 the campaign's start.
  *
@@ -249,6 +264,7 @@ tally_statement(const Source *source)
 							" AND " MOMENT " @<@ $2", NULL),
 				 quiet_condition(source));
 	fragments[6] = each ? " OFFSET 0" : "";
+	fragments[7] = sent_moment(source);
 	return cac_expand(source,
 				  "SELECT coalesce(pg_catalog.sum(messages), 0)::pg_catalog.int8,"
 				  " coalesce(pg_catalog.sum(pending), 0)::pg_catalog.int8,"
@@ -309,7 +325,7 @@ tally_statement(const Source *source)
 				  "     @m.status:no_interaction@ AS no_interaction,"
 				  "     " MOMENT " @<@ $2 AS old,"
 				  "@$6@"
-				  "     @m.sent_at@ AS sent_at"
+				  "     @$8@ AS sent_at"
 				  "    FROM @messages@ AS m WHERE @m.campaign_id@ @=@ $1"
 				  "     AND @m.message_type:message_1,message_2@@$7@) AS message"
 				  "   GROUP BY campaign, id, alone) AS contact"
@@ -404,12 +420,15 @@ verify_statement(const Source *source)
 static char *
 sent_statement(const Source *source)
 {
+	const char *fragments[MAX_FRAGMENTS];
+
+	fragments[0] = sent_moment(source);
 	return cac_expand(source,
 					  "SELECT @m.id@::pg_catalog.text FROM @messages@ AS m"
-					  " WHERE @m.campaign_id@ @=@ $1 AND $2 @<@ @m.sent_at@"
+					  " WHERE @m.campaign_id@ @=@ $1 AND $2 @<@ @$1@"
 					  " AND @m.message_type:message_1,message_2@"
 					  " AND @m.status:ignored@ IS NOT TRUE"
-					  " ORDER BY @m.contact_id@ DESC LIMIT 1", NULL);
+					  " ORDER BY @m.contact_id@ DESC LIMIT 1", fragments);
 }
 
 /*
@@ -419,12 +438,15 @@ sent_statement(const Source *source)
 static char *
 verify_sent_statement(const Source *source)
 {
+	const char *fragments[MAX_FRAGMENTS];
+
+	fragments[0] = sent_moment(source);
 	return cac_expand(source,
 					  "SELECT w.n FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
 					  " WITH ORDINALITY AS w(campaign, witness, n)"
 					  " JOIN @messages@ AS m ON @m.campaign_id@ @=@ w.campaign"
 					  "  AND @m.id@ @=m.id@ w.witness@::m.id@"
-					  " WHERE $3 @<@ @m.sent_at@ AND @m.status:ignored@ IS NOT TRUE", NULL);
+					  " WHERE $3 @<@ @$1@ AND @m.status:ignored@ IS NOT TRUE", fragments);
 }
 
 /*
@@ -633,32 +655,40 @@ callback_condition(const Source *source)
 /*
  * A row if anything came in from outside after $1, in a campaign that is open
  * or was closed after $2.  The campaigns are visited newest first, each until
- * the first sign in it: interactions first, as there are fewer of them.
+ * the first sign in it: interactions first, as there are fewer of them.  One
+ * that tells no campaign is a sign whomever it is from.
  */
 static char *
 sign_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
-	const char *interactions = "";
+	StringInfoData interactions;
 
+	initStringInfo(&interactions);
 	fragments[0] = cac_expand(source,
 							  "(SELECT @c.id@ AS id FROM @campaigns@ AS c"
 							  " WHERE @c.status:sending@ OR $2 @<@ @c.completed_at@"
 							  " ORDER BY coalesce(@c.started_at@, @c.created_at@) DESC"
 							  " OFFSET 0) AS campaign", NULL);
-	if (cac_source_column(source, TABLE_INTERACTIONS, "received_at")->name != NULL)
+	if (tell_campaign(source) &&
+		cac_source_column(source, TABLE_INTERACTIONS, "received_at")->name != NULL)
+		appendStringInfoString(&interactions,
+							   cac_expand(source,
+										  "SELECT FROM @$1@ CROSS JOIN LATERAL"
+										  " (SELECT FROM @interactions@ AS i"
+										  "  WHERE @i.campaign_id@ @=@ campaign.id"
+										  "  AND $1 @<@ @i.received_at@ LIMIT 1) AS sign"
+										  " UNION ALL ", fragments));
+	if (may_lack_campaign(source))
 	{
-		fragments[1] = cac_source_column(source, TABLE_INTERACTIONS, "campaign_id")->name != NULL ?
-			cac_expand(source, " WHERE @i.campaign_id@ @=@ campaign.id", NULL) :
-			cac_expand(source, " JOIN @messages@ AS m ON @m.contact_id@ @=@ @i.contact_id@"
-					   " WHERE @m.campaign_id@ @=@ campaign.id", NULL);
-		interactions = cac_expand(source,
-								  "SELECT FROM @$1@ CROSS JOIN LATERAL"
-								  " (SELECT FROM @interactions@ AS i@$2@"
-								  "  AND $1 @<@ @i.received_at@ LIMIT 1) AS sign"
-								  " UNION ALL ", fragments);
+		fragments[1] = lacks_campaign(source);
+		appendStringInfoString(&interactions,
+							   cac_expand(source,
+										  "SELECT FROM @interactions@ AS i"
+										  " WHERE @$2@$1 @<@ @i.received_at@"
+										  " UNION ALL ", fragments));
 	}
-	fragments[1] = interactions;
+	fragments[1] = interactions.data;
 	fragments[2] = callback_condition(source);
 	return cac_expand(source,
 					  "SELECT FROM (@$2@SELECT FROM @$1@ CROSS JOIN LATERAL"

@@ -94,6 +94,32 @@ SELECT sweep('expired', 'updated', '2025-02-02 01:00Z');
 SELECT c.updated_at, m.status, m.updated_at FROM updated.campaigns AS c, updated.messages AS m ORDER BY m.id;
 SELECT sweep('timeout', 'updated', '2025-02-03 01:00Z');
 SELECT c.updated_at, m.status, m.updated_at FROM updated.campaigns AS c, updated.messages AS m ORDER BY m.id;
+--
+-- Without sent_at, a message was sent when it was made, or last written if that is told
+--
+
+SELECT add_campaign('updated', 2, '2025-02-01 00:00Z'), add_campaign('made', 3, '2025-02-01 00:00Z'), add_campaign('bare', 7, '2025-02-01 00:00Z');
+SELECT message(s, c, n, 1, CASE n WHEN 1 THEN 'sent' ELSE 'pending' END, '2025-02-01 00:05Z') FROM (VALUES ('updated', 2), ('made', 3), ('bare', 7)) AS v (s, c), generate_series(1, 2) AS n;
+UPDATE updated.messages SET updated_at = '2025-02-01 00:06Z' WHERE campaign_id = 2;
+CREATE FUNCTION stalled(source text, campaign int, as_of timestamptz) RETURNS text LANGUAGE sql AS $$
+	SELECT sweep('interrupted', source, as_of);
+	SELECT coalesce(string_agg(concat_ws(' ', at, details ->> 'last_sent'), ', ' ORDER BY id), 'no event') FROM campaign_event AS e
+	WHERE e.source = stalled.source AND campaign_id = campaign::text AND event = 'stalled';
+$$;
+SELECT stalled('updated', 2, '2025-02-01 00:15:59Z');
+SELECT stalled('updated', 2, '2025-02-01 00:16:00Z');
+SELECT stalled('made', 3, '2025-02-01 00:14:59Z');
+SELECT stalled('made', 3, '2025-02-01 00:15:00Z');
+SELECT stalled('bare', 7, '2025-02-01 00:09:59Z');
+SELECT stalled('bare', 7, '2025-02-01 00:10:00Z');
+-- A host asks for a message that was sent lately, and then for that message.
+SELECT add_campaign(s, 9, now() - interval '1 hour'), message(s, 9, 1, 1, 'sent', now() - interval '1 minute'), message(s, 9, 2, 1, 'pending', now() - interval '1 hour')
+FROM (VALUES ('updated'), ('made'), ('bare')) AS v (s);
+UPDATE updated.messages SET updated_at = now() - interval '1 minute' WHERE id = 9011;
+CALL campaign_run_sweeps(force => true);
+CALL campaign_run_sweeps(force => true);
+SELECT source, details ->> 'number' AS number FROM campaign_event WHERE event = 'stalled' AND campaign_id = '9' ORDER BY 1, 2;
+
 -- A column that comes is used, unless "columns" says that there is none.
 ALTER TABLE bare.campaigns ADD completed_at timestamptz, ADD pending_count int;
 SELECT judge('bare', 3, now()) LIKE 'failed->failed f %', campaign('bare', 3);

@@ -113,6 +113,13 @@ SELECT sweep('expired', 'may tell', '2025-01-02 06:00Z');
 SELECT messages('may tell', 1), campaign('may tell', 1);
 SELECT messages('may tell', 5), campaign('may tell', 5);
 
+-- That nothing is heard of anybody is not so where something came without a campaign.
+SELECT blackout_after FROM campaign_alter('silent', 'blackout_after', '12 hours');
+SELECT blackout_after FROM campaign_alter('silent, untold', 'blackout_after', '12 hours');
+SELECT silence('silent', '1@0:00 2@0:00', '1@18:00:01'), silence('silent', '1@0:00 2@0:00', '1@18:00');
+SELECT silence('silent, untold', '1@0:00 2@0:00', '1@18:00:01'), silence('silent, untold', '1@0:00 2@0:00', '1@18:00');
+SELECT silence('silent, untold', '1@0:00 2@0:00', '7@29:00');
+
 -- In batches, too.
 DO $$ DECLARE source text; BEGIN FOREACH source IN ARRAY '{told,may tell,do not tell,cannot tell,no type}'::text[] LOOP CALL prepare_batches(source); END LOOP; END $$;
 CALL campaign_run_sweeps(force => true);
