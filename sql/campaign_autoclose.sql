@@ -27,6 +27,7 @@ CREATE TABLE campaign_source (
 	interrupted_every interval DEFAULT '5 minutes',
 	settle_for interval NOT NULL DEFAULT '24 hours',
 	blackout_after interval,
+	late_interactions text NOT NULL DEFAULT 'accept' CHECK (late_interactions IN ('accept', 'ignore')),
 	history_keep interval NOT NULL DEFAULT '30 days',
 	interaction_message text,
 	timeout_message text,
@@ -60,6 +61,7 @@ COMMENT ON COLUMN campaign_source.sending_every IS 'how often every open campaig
 COMMENT ON COLUMN campaign_source.interrupted_every IS 'how often stalled campaigns are looked for; NULL: never';
 COMMENT ON COLUMN campaign_source.settle_for IS 'how long after closing the statistics are kept right, and new pending messages reopen';
 COMMENT ON COLUMN campaign_source.blackout_after IS 'silence proves nothing once nothing has come in, from any contact, for so long; NULL: it always does';
+COMMENT ON COLUMN campaign_source.late_interactions IS 'accept: a reply ends the silence however late it comes; ignore: not after interaction_timeout';
 COMMENT ON COLUMN campaign_source.history_keep IS 'how long events and sweep runs are kept';
 COMMENT ON COLUMN campaign_source.interaction_message IS 'error message of a contact who stayed silent; NULL: the default, naming the interval';
 COMMENT ON COLUMN campaign_source.timeout_message IS 'error message of what was pending at the campaign timeout; NULL: the default, naming the interval';

@@ -58,6 +58,7 @@ static const Setting settings[] = {
 	{"interrupted_every", SETTING_PERIOD},
 	{"settle_for", SETTING_DELAY},
 	{"blackout_after", SETTING_PERIOD},
+	{"late_interactions", SETTING_CHOICE, {"accept", "ignore"}},
 	{"history_keep", SETTING_INTERVAL},
 	{"interaction_message", SETTING_TEXT},
 	{"timeout_message", SETTING_TEXT},
@@ -224,7 +225,8 @@ check_function(const Source *source, const char *value)
  * where they are missing.
  */
 static void
-check_columns_for(const Source *source, const Setting *setting)
+check_columns_for(const Source *source, const Setting *setting,
+				  const char *value)
 {
 	if (strcmp(setting->name, "blackout_after") == 0 && !cac_tells_of_signs(source))
 		ereport(ERROR,
@@ -232,6 +234,14 @@ check_columns_for(const Source *source, const Setting *setting)
 				 errmsg("the tables of source \"%s\" do not tell when something came in",
 						source->name),
 				 errhint("\"blackout_after\" needs interactions.received_at, or delivered_at, read_at or updated_at of messages.")));
+	if (strcmp(setting->name, "late_interactions") == 0 &&
+		strcmp(value, "ignore") == 0 &&
+		cac_source_column(source, TABLE_INTERACTIONS, "received_at")->name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the interactions of source \"%s\" do not tell when they came in",
+						source->name),
+				 errhint("To ignore late ones needs interactions.received_at.")));
 }
 
 static bool
@@ -401,7 +411,7 @@ cac_alter(const char *name, const char *setting_name, const char *value)
 	if (strcmp(setting_name, "mode") == 0 && strcmp(value, "active") == 0)
 		cac_require_fit_to_act(source);
 	if (value != NULL)
-		check_columns_for(source, setting);
+		check_columns_for(source, setting, value);
 	write_setting(name, setting, value);
 	if (strcmp(setting_name, "blackout_after") == 0 || strcmp(setting_name, "mode") == 0)
 		cac_forget_blackout(source);	/* it is told of anew */

@@ -447,6 +447,11 @@ explain_policy(Explanation *e)
 					row->campaign_timeout > 0);
 	explain_setting(e, "stall_after", cac_interval_text(policy->stall_after),
 					false);
+	if (e->j->source->ignores_late)
+		explain_setting(e, "late_interactions", "ignore", false);
+	if (e->j->source->blackout_after >= 0)
+		explain_setting(e, "blackout_after",
+						cac_interval_text(e->j->source->blackout_after), false);
 }
 
 /* ----------------------------------------------------------------
@@ -567,7 +572,8 @@ learn_more(Explanation *e)
 	const CampaignPolicy *policy = &j->facts.policy;
 
 	cac_count(j, cac_source_marks(j->source));
-	cac_read_awaited(j->source, j->key, j->facts.start, &e->awaited);
+	cac_read_awaited(j->source, j->key, j->facts.start,
+					 j->facts.policy.interaction_timeout, &e->awaited);
 	e->timeout_at = j->source->every[SWEEP_TIMEOUT] < 0 ? DT_NOEND :
 		cac_after(j->facts.start, policy->campaign_timeout);
 	e->last_expiry = DT_NOEND;

@@ -45,6 +45,8 @@ typedef struct TrackedCampaign
 								 * who have answered, was sent before; 0:
 								 * unknown */
 	TimestampTz expiry_noted_at;	/* when that was found out */
+	int64		expiry_within;	/* and how soon an answer had to come to be one,
+								 * microseconds; 0: at any time */
 	bool		hint_waiting;	/* set by cac_hint_recall(): of something that
 								 * the above may not know of yet */
 } TrackedCampaign;

@@ -131,7 +131,8 @@ cac_count(Judgement *j, bool look_for_due)
 	INSTR_TIME_SET_CURRENT(before);
 	cac_read_tally(j->source, j->key,
 				   look_for_due ? cac_expiry_cutoff(j) : DT_NOBEGIN,
-				   j->facts.start, &j->tally);
+				   j->facts.start, j->facts.policy.interaction_timeout,
+				   &j->tally);
 	INSTR_TIME_SET_CURRENT(after);
 	INSTR_TIME_SUBTRACT(after, before);
 	j->count_usec = INSTR_TIME_GET_MICROSEC(after);

@@ -160,6 +160,7 @@ mark_due(Judgement *j)
 
 	mark.cutoff = cac_expiry_cutoff(j);
 	mark.start = j->facts.start;
+	mark.within = j->facts.policy.interaction_timeout;
 	mark.as_of = request->as_of;
 	mark.message = cac_interaction_message(j->source, &j->facts.policy);
 	in_passes = request->pass > 0 ||
@@ -360,7 +361,8 @@ plan_marking(Judgement *j)
 	j->verdict.reason = REASON_NOTHING_DUE;
 	if (!cac_source_marks(j->source))
 		return;
-	cac_count_due(j->source, j->key, cac_expiry_cutoff(j), j->facts.start, &count);
+	cac_count_due(j->source, j->key, cac_expiry_cutoff(j), j->facts.start,
+				  j->facts.policy.interaction_timeout, &count);
 	j->outcome->messages_checked = count.aged;
 	j->facts.blackout = count.due > 0 && cac_judged_in_blackout(j);
 	if (j->facts.blackout)
@@ -371,7 +373,7 @@ plan_marking(Judgement *j)
 	else
 		j->verdict.mark = count.due;
 	if (j->request->by_witness)
-		cac_note_due(j->source, j->key, &count, j->request->as_of);
+		cac_note_due(j->source, j->key, &count, cac_expiry_cutoff(j), j->request->as_of);
 }
 
 /*

@@ -537,6 +537,13 @@ cac_load_columns(Source *source)
 		if (column->name != NULL)
 			check_column_once(source, column);
 	}
+	if (source->ignores_late &&
+		cac_source_column(source, TABLE_INTERACTIONS, "received_at")->name == NULL)
+		cac_source_set_fault(source, "columns", ERRCODE_UNDEFINED_COLUMN,
+							 psprintf("the interactions of source \"%s\" do not tell any more when they came in",
+									  source->name),
+							 psprintf("Bring back interactions.received_at, or do without: campaign_alter('%s', 'late_interactions', 'accept').",
+									  source->name));
 	if (source->blackout_after >= 0 && !cac_tells_of_signs(source))
 		cac_source_set_fault(source, "columns", ERRCODE_UNDEFINED_COLUMN,
 							 psprintf("the tables of source \"%s\" do not tell any more when something came in",

@@ -158,6 +158,17 @@ result_interval(int col)
 }
 
 /*
+ * Microseconds as a value of type interval, kept in *interval.
+ */
+static Datum
+interval_datum(int64 usec, Interval *interval)
+{
+	memset(interval, 0, sizeof(*interval));
+	interval->time = usec;
+	return IntervalPGetDatum(interval);
+}
+
+/*
  * cac_read_campaign
  *		Read, and perhaps lock, one campaign.
  *
@@ -214,17 +225,19 @@ unmapped(const CampaignTally *tally)
  */
 void
 cac_read_tally(Source *source, Datum key, TimestampTz cutoff,
-			   TimestampTz start, CampaignTally *tally)
+			   TimestampTz start, int64 within, CampaignTally *tally)
 {
-	Oid			types[3] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID};
-	Datum		values[3];
+	Oid			types[4] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID, INTERVALOID};
+	Datum		values[4];
+	Interval	interval;
 	int			col = 1;
 
 	types[0] = cac_key_type(source);
 	values[0] = key;
 	values[1] = TimestampTzGetDatum(cutoff);
 	values[2] = TimestampTzGetDatum(start);
-	cac_execute(source, STATEMENT_TALLY, 3, types, values, NULL);
+	values[3] = interval_datum(within, &interval);
+	cac_execute(source, STATEMENT_TALLY, 4, types, values, NULL);
 
 	tally->messages = result_count(col++, 0);
 	tally->pending = result_count(col++, 0);
@@ -315,16 +328,18 @@ cac_read_unsent(Source *source, Datum key)
  */
 void
 cac_read_awaited(Source *source, Datum key, TimestampTz start,
-				 AwaitedCount *count)
+				 int64 within, AwaitedCount *count)
 {
-	Oid			types[3] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID};
-	Datum		values[3];
+	Oid			types[4] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID, INTERVALOID};
+	Datum		values[4];
+	Interval	interval;
 
 	types[0] = cac_key_type(source);
 	values[0] = key;
 	values[1] = TimestampTzGetDatum(DT_NOBEGIN);
 	values[2] = TimestampTzGetDatum(start);
-	cac_execute(source, STATEMENT_AWAITED, 3, types, values, NULL);
+	values[3] = interval_datum(within, &interval);
+	cac_execute(source, STATEMENT_AWAITED, 4, types, values, NULL);
 	count->silent = cac_row_count(0, 1);
 	count->first = cac_row_timestamp(0, 2);
 	count->last = cac_row_timestamp(0, 3);
@@ -443,16 +458,18 @@ log_marked_messages(const Source *source, int64 count)
  */
 void
 cac_count_due(Source *source, Datum key, TimestampTz cutoff,
-			  TimestampTz start, DueCount *count)
+			  TimestampTz start, int64 within, DueCount *count)
 {
-	Oid			types[3] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID};
-	Datum		values[3];
+	Oid			types[4] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID, INTERVALOID};
+	Datum		values[4];
+	Interval	interval;
 
 	types[0] = cac_key_type(source);
 	values[0] = key;
 	values[1] = TimestampTzGetDatum(cutoff);
 	values[2] = TimestampTzGetDatum(start);
-	cac_execute(source, STATEMENT_DUE, 3, types, values, NULL);
+	values[3] = interval_datum(within, &interval);
+	cac_execute(source, STATEMENT_DUE, 4, types, values, NULL);
 	count->aged = cac_row_count(0, 1);
 	count->due = cac_row_count(0, 2);
 	count->next = cac_row_timestamp(0, 3);
@@ -492,9 +509,10 @@ int64
 cac_mark_expired(Source *source, Datum key, const MarkRequest *request,
 				 char **resume)
 {
-	Oid			types[7] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID,
-	TEXTOID, TIMESTAMPTZOID, TEXTOID};
-	Datum		values[7];
+	Oid			types[8] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID,
+	TEXTOID, TIMESTAMPTZOID, INTERVALOID, TEXTOID};
+	Datum		values[8];
+	Interval	interval;
 	StatementKind kind = request->free ? STATEMENT_MARK_FREE : STATEMENT_MARK;
 	int64		marked;
 	bool		muted;
@@ -506,12 +524,13 @@ cac_mark_expired(Source *source, Datum key, const MarkRequest *request,
 	values[3] = Int64GetDatum(request->limit > 0 ? request->limit : request->hash_below);
 	values[4] = CStringGetTextDatum(request->message);
 	values[5] = TimestampTzGetDatum(request->as_of);
+	values[6] = interval_datum(request->within, &interval);
 	if (request->resume != NULL)
-		values[6] = CStringGetTextDatum(request->resume);
+		values[7] = CStringGetTextDatum(request->resume);
 	if (request->limit > 0)
 		kind = request->resume ? STATEMENT_MARK_BATCH_NEXT : STATEMENT_MARK_BATCH;
 	muted = cac_mute_notes(true);
-	marked = cac_execute(source, kind, kind == STATEMENT_MARK_BATCH_NEXT ? 7 : 6,
+	marked = cac_execute(source, kind, kind == STATEMENT_MARK_BATCH_NEXT ? 8 : 7,
 					 types, values, NULL);
 	cac_mute_notes(muted);
 	*resume = request->limit > 0 && marked > 0 ? cac_row_text(0, 4) : NULL;

@@ -53,6 +53,7 @@ typedef struct MarkRequest
 {
 	TimestampTz cutoff;			/* Message 1 sent before it has expired */
 	TimestampTz start;			/* the campaign's */
+	int64		within;			/* later than that after it, a reply is late */
 	TimestampTz as_of;
 	bool		free;			/* do not lock them first */
 	int64		hash_below;		/* mark those whose id's hash is below that */
@@ -111,12 +112,13 @@ extern ClosedCampaign *cac_closed_campaigns(Source *source, TimestampTz since,
 extern bool cac_read_campaign(Source *source, Datum key, CampaignLock lock,
 							  CampaignRow *row);
 extern void cac_read_tally(Source *source, Datum key, TimestampTz cutoff,
-						   TimestampTz start, CampaignTally *tally);
+						   TimestampTz start, int64 within,
+						   CampaignTally *tally);
 extern void cac_read_counts(Source *source, Datum key, TimestampTz start,
 							CampaignTally *tally);
 extern List *cac_read_unsent(Source *source, Datum key);
 extern void cac_read_awaited(Source *source, Datum key, TimestampTz start,
-							 AwaitedCount *count);
+							 int64 within, AwaitedCount *count);
 extern char *cac_find_witness(Source *source, Datum key, bool awaits,
 							  const char *last);
 extern char *cac_find_sent(Source *source, Datum key, TimestampTz since);
@@ -124,7 +126,7 @@ extern void cac_verify_witnesses(Source *source, int n, Datum *keys,
 								 char *const *witnesses, TimestampTz since,
 								 bool *holds);
 extern void cac_count_due(Source *source, Datum key, TimestampTz cutoff,
-						  TimestampTz start, DueCount *count);
+						  TimestampTz start, int64 within, DueCount *count);
 extern bool cac_find_sign(Source *source, TimestampTz since,
 						  TimestampTz closed_since);
 extern int64 cac_mark_expired(Source *source, Datum key,

@@ -343,7 +343,7 @@ load_row(Source *source)
 		" s.interaction_timeout, s.campaign_timeout, s.stall_after, s.settle_for, s.history_keep, s.check_delay,"
 		" s.expired_every, s.timeout_every, s.sending_every, s.interrupted_every,"
 		" s.interaction_message, s.timeout_message, s.time_zone, s.search_path, s.on_event,"
-		" s.batch_size, s.log_messages, s.mode, s.completion_rule, s.blackout_after, a.source IS NOT NULL,"
+		" s.batch_size, s.log_messages, s.mode, s.completion_rule, s.blackout_after, s.late_interactions, a.source IS NOT NULL,"
 		" s.columns, s.labels"
 		" FROM @.campaign_source AS s"
 		" LEFT JOIN @.campaign_armed AS a ON a.source = s.source AND a.database = $2"
@@ -389,6 +389,7 @@ load_row(Source *source)
 	source->policy.completion_rule = strcmp(cac_row_text(0, col++), "messages") == 0 ?
 		COMPLETION_MESSAGES : COMPLETION_CONTACTS;
 	source->blackout_after = row_interval(col++);
+	source->ignores_late = strcmp(cac_row_text(0, col++), "ignore") == 0;
 	source->armed = strcmp(cac_row_text(0, col++), "t") == 0;
 	source->columns = row_jsonb(col++);
 	source->labels = row_jsonb(col++);

@@ -119,6 +119,7 @@ typedef struct Source
 	int64		history_keep;
 	int64		check_delay;
 	int64		blackout_after; /* -1: off */
+	bool		ignores_late;	/* replies after interaction_timeout */
 	char	   *interaction_message;	/* NULL: the default */
 	char	   *timeout_message;	/* likewise */
 	char	   *time_zone;		/* of timestamps that have none; NULL: unknown */

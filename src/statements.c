@@ -160,20 +160,68 @@ lacks_campaign(const Source *source)
 }
 
 /*
+ * The end of a condition: the interaction i came in time after the message m,
+ * within the interval that is the parameter named.
+ */
+static const char *
+in_time(const Source *source, const char *within)
+{
+	if (!source->ignores_late)
+		return "";
+	return cac_expand(source,
+					  " AND (@i.received_at@ @-@ " MOMENT " @<=@ @$1@) IS NOT FALSE",
+					  &within);
+}
+
+/*
  * Has the contact of the message m sent no reply, nor a reaction, since, that
  * tells no campaign?
  */
 static char *
-quiet_condition(const Source *source)
+quiet_condition(const Source *source, const char *within)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
 	fragments[0] = lacks_campaign(source);
+	fragments[1] = in_time(source, within);
 	return cac_expand(source,
 					  "NOT EXISTS (SELECT FROM @interactions@ AS i"
 					  " WHERE @$1@@i.contact_id@ @=i.contact_id,m.contact_id@ @m.contact_id@"
 					  " AND " MOMENT " @<@ @i.received_at@"
-					  " AND @i.interaction_type:reply,reaction@)", fragments);
+					  " AND @i.interaction_type:reply,reaction@@$2@)", fragments);
+}
+
+/*
+ * Has he sent none in the campaign $1 that tells it?
+ */
+static char *
+silent_in_campaign(const Source *source, const char *within)
+{
+	const char *fragments[MAX_FRAGMENTS];
+
+	fragments[0] = in_time(source, within);
+	return cac_expand(source,
+					  "NOT EXISTS (SELECT FROM @interactions@ AS i"
+					  " WHERE @i.campaign_id@ @=@ @m.campaign_id@ AND @i.campaign_id@ @=@ $1"
+					  " AND @i.contact_id@ @=i.contact_id,m.contact_id@ @m.contact_id@"
+					  " AND @i.interaction_type:reply,reaction@@$1@)", fragments);
+}
+
+/*
+ * What must be asked for each message m, and not once for its contact: whether
+ * an interaction came since it was sent, or in time.  NULL: nothing.
+ */
+static const char *
+asked_for_each(const Source *source, const char *within)
+{
+	bool		late = source->ignores_late && tell_campaign(source);
+
+	if (late && may_lack_campaign(source))
+		return psprintf("%s AND %s", silent_in_campaign(source, within),
+						quiet_condition(source, within));
+	if (late)
+		return silent_in_campaign(source, within);
+	return may_lack_campaign(source) ? quiet_condition(source, within) : NULL;
 }
 
 /*
@@ -237,16 +285,17 @@ sent_moment(const Source *source)
  * (an EXISTS for those alone whose Message 1 has expired; OFFSET 0 keeps it
  * from being evaluated once for each column that uses it); outermost, sums.
  * An interaction that tells no campaign ends the silence after the messages
- * that were sent before it: whether there is one is asked for each message.
+ * that were sent before it, and one that comes later than $4 after a message may
+ * not count: whether there is one is then asked for each message.
  */
 static char *
 tally_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
-	bool		each = may_lack_campaign(source);
+	const char *each = asked_for_each(source, "$4");
 
 	fragments[0] = interaction_count(source);
-	fragments[1] = !tell_campaign(source) ? "true" :
+	fragments[1] = !tell_campaign(source) || source->ignores_late ? "true" :
 		cac_expand(source,
 				   "NOT EXISTS (SELECT FROM @interactions@ AS i"
 				   " WHERE @i.campaign_id@ @=@ $1"
@@ -262,7 +311,7 @@ tally_statement(const Source *source)
 				 cac_expand(source,
 							"@m.message_type:message_1@ AND @m.status:sent,delivered,read@"
 							" AND " MOMENT " @<@ $2", NULL),
-				 quiet_condition(source));
+				 each);
 	fragments[6] = each ? " OFFSET 0" : "";
 	fragments[7] = sent_moment(source);
 	return cac_expand(source,
@@ -476,7 +525,7 @@ count_statement(const Source *source)
  * What tells that a contact's silence is over, for the message row m.
  */
 static const char *
-silent_condition(const Source *source)
+silent_condition(const Source *source, const char *within)
 {
 	StringInfoData condition;
 
@@ -488,14 +537,9 @@ silent_condition(const Source *source)
 									  " AND @n.contact_id@ @=m.contact_id@ @m.contact_id@"
 									  " AND @n.message_type:message_2@)", NULL));
 	if (tell_campaign(source))
-		appendStringInfoString(&condition,
-							   cac_expand(source,
-										  " AND NOT EXISTS (SELECT FROM @interactions@ AS i"
-										  " WHERE @i.campaign_id@ @=@ @m.campaign_id@ AND @i.campaign_id@ @=@ $1"
-										  " AND @i.contact_id@ @=i.contact_id,m.contact_id@ @m.contact_id@"
-										  " AND @i.interaction_type:reply,reaction@)", NULL));
+		appendStringInfo(&condition, " AND %s", silent_in_campaign(source, within));
 	if (may_lack_campaign(source))
-		appendStringInfo(&condition, " AND %s", quiet_condition(source));
+		appendStringInfo(&condition, " AND %s", quiet_condition(source, within));
 	return condition.data;
 }
 
@@ -508,7 +552,7 @@ due_condition(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
-	fragments[0] = silent_condition(source);
+	fragments[0] = silent_condition(source, "$7");
 	return cac_expand(source,
 					  "@m.campaign_id@ @=@ $1 AND @m.message_type:message_1@"
 					  " AND @m.status:sent,delivered,read@"
@@ -582,7 +626,7 @@ due_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
-	fragments[0] = silent_condition(source);
+	fragments[0] = silent_condition(source, "$4");
 	return cac_expand(source,
 					  "SELECT pg_catalog.count(*) FILTER (WHERE old),"
 					  " pg_catalog.count(*) FILTER (WHERE silent),"
@@ -768,7 +812,7 @@ mark_batch_statement(const Source *source, bool resume)
 	fragments[1] = mark_assignments(source);
 	fragments[2] = marked_columns(source);
 	fragments[3] = resume ?
-		cac_expand(source, " AND @m.contact_id@ @<=m.contact_id@ $7@::m.contact_id@", NULL) : "";
+		cac_expand(source, " AND @m.contact_id@ @<=m.contact_id@ $8@::m.contact_id@", NULL) : "";
 	fragments[4] = row_columns(source);
 	fragments[5] = row_lock(source, TABLE_MESSAGES, " FOR NO KEY UPDATE OF m SKIP LOCKED");
 	fragments[6] = same_row(source, "@m.status:sent,delivered,read@");
@@ -877,7 +921,7 @@ awaited_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
-	fragments[0] = silent_condition(source);
+	fragments[0] = silent_condition(source, "$4");
 	return cac_expand(source,
 					  "SELECT pg_catalog.count(*) FILTER (WHERE silent),"
 					  " pg_catalog.min(moment) FILTER (WHERE silent),"

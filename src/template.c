@@ -268,9 +268,9 @@ append_token(StringInfo buf, const Source *source, char *token,
 	else if (strncmp(token, "::", 2) == 0)
 		appendStringInfo(buf, "::%s",
 						 type_as_text(column_of_token(source, token + 2)->type));
-	else if (strchr("=<>+", token[0]) != NULL && strchr(token, '.') != NULL)
+	else if (strchr("=<>+-", token[0]) != NULL && strchr(token, '.') != NULL)
 		append_key_operator(buf, source, token);
-	else if (strchr("=<>+", token[0]) != NULL)
+	else if (strchr("=<>+-", token[0]) != NULL)
 		appendStringInfo(buf, "OPERATOR(pg_catalog.%s)", token);
 	else if (strchr(token, ':'))
 		append_condition(buf, source, token);

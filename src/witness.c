@@ -231,6 +231,15 @@ cac_verify_candidates(Source *source, SweepKind sweep, TimestampTz as_of,
 }
 
 /*
+ * How soon an answer must come to be one; 0: at any time.
+ */
+static int64
+answer_within(const Source *source, TimestampTz cutoff, TimestampTz as_of)
+{
+	return source->ignores_late ? as_of - cutoff : 0;
+}
+
+/*
  * cac_nothing_expires
  *		Is it known that no message of this campaign was sent before the cutoff,
  *		but those whose contacts have answered?
@@ -244,6 +253,7 @@ cac_nothing_expires(const Source *source, Datum key, TimestampTz cutoff,
 
 	recall(source, key, &hint, &tracked);
 	return tracked.next_expiry != 0 && tracked.next_expiry >= cutoff &&
+		tracked.expiry_within == answer_within(source, cutoff, as_of) &&
 		trusted(source, &tracked, tracked.expiry_noted_at, TRUST_EXPIRY_FOR, as_of);
 }
 
@@ -253,7 +263,7 @@ cac_nothing_expires(const Source *source, Datum key, TimestampTz cutoff,
  */
 void
 cac_note_due(const Source *source, Datum key, const DueCount *count,
-			 TimestampTz as_of)
+			 TimestampTz cutoff, TimestampTz as_of)
 {
 	TrackedCampaign tracked;
 	HintKey		hint;
@@ -263,6 +273,7 @@ cac_note_due(const Source *source, Datum key, const DueCount *count,
 	 * from now on */
 	tracked.next_expiry = count->due == 0 ? Min(count->next, as_of) : 0;
 	tracked.expiry_noted_at = as_of;
+	tracked.expiry_within = answer_within(source, cutoff, as_of);
 	if (count->candidate != NULL && tracked.witness[0] == '\0')
 		remember_message(tracked.witness, count->candidate);
 	cac_hint_track(&hint, &tracked);
