@@ -518,7 +518,7 @@ always_go_on(void)
 Datum
 campaign_run_sweeps(PG_FUNCTION_ARGS)
 {
-	static const SweepHost host = {.go_on = always_go_on, .called = true};
+	SweepHost	host = {.go_on = always_go_on, .called = true};
 	char	   *source = cac_name_argument(fcinfo, 0);
 	bool		force = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 
@@ -529,6 +529,8 @@ campaign_run_sweeps(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
 				 errmsg("campaign_run_sweeps() commits as it goes, and cannot be called in a transaction block"),
 				 errhint("Call it on its own, or use the functions that run one sweep.")));
+	/* not so in a procedure or DO block of somebody's; the name is nobody's */
+	host.outermost = SPI_unregister_relation("campaign_autoclose") == SPI_ERROR_UNCONNECTED;
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect_ext failed");
 	cac_run_due_sweeps(source, force, &host);

@@ -8,19 +8,27 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "tcop/pquery.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "attempt.h"
 #include "hints.h"
 #include "memory.h"
 #include "schedule.h"
+#include "slots.h"
 
 /* How long the deleting of old history may take, in milliseconds. */
 #define FORGETTING_TIME_LIMIT	4000
-/* When to look again at a source at fault, and at a sweep run by others. */
+/*
+ * When to look again at a source at fault, at one that has raised an error, and
+ * at a sweep run by others.
+ */
 #define FAULT_DELAY				(5 * USECS_PER_MINUTE)
+#define FAILURE_DELAY			USECS_PER_MINUTE
 #define BUSY_DELAY				(5 * USECS_PER_SEC)
 
 /* ----------------------------------------------------------------
@@ -334,6 +342,68 @@ run_source(const char *name, bool force, const SweepHost *host)
 }
 
 /*
+ * After an error that nothing has caught: begin a new transaction, with SPI
+ * connected as it was for the host.
+ *
+ * Whoever raised the error may have left connections and snapshots above the
+ * host's.  The abort takes the connections, all of them; the portal of a CALL
+ * has to let go of its snapshot first, as it does for SPI_rollback().
+ */
+static void
+abandon_transaction(MemoryContext context)
+{
+	Snapshot	host_snapshot = ActivePortal ? ActivePortal->portalSnapshot : NULL;
+
+	while (ActiveSnapshotSet() && GetActiveSnapshot() != host_snapshot)
+		PopActiveSnapshot();
+	ForgetPortalSnapshots();
+	AbortCurrentTransaction();
+	StartTransactionCommand();
+	/* SPI_finish() returns to it, in whatever transaction that will be */
+	MemoryContextSwitchTo(context);
+	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect_ext failed");
+}
+
+/*
+ * Run what is due of one source, and survive what it raises, so that the others
+ * are served.  What it had not committed is undone; it is tried again a minute
+ * later.  A cancellation is raised again, as it is meant for all of them.
+ */
+static TimestampTz
+run_source_and_survive(const char *name, bool force, const SweepHost *host)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile TimestampTz due = DT_NOEND;
+
+	PG_TRY();
+	{
+		due = run_source(name, force, host);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			PG_RE_THROW();
+		FlushErrorState();
+		abandon_transaction(context);
+		cac_progress_end();
+		cac_progress_error(error->message);
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("source \"%s\" could not be served: %s", name,
+						error->message)));
+		due = cac_after(GetCurrentTimestamp(), FAILURE_DELAY);
+		MemoryContextSwitchTo(context);
+	}
+	PG_END_TRY();
+	return due;
+}
+
+/*
  * cac_run_due_sweeps
  *		Run whatever is due in this database, committing as it goes.
  *
@@ -341,7 +411,9 @@ run_source(const char *name, bool force, const SweepHost *host)
  * runs all sweeps that are not switched off, due or not.  The caller is in a
  * transaction and connected to SPI non-atomically.  Returns the moment when
  * something will next be due here; DT_NOEND: nothing, until a source changes.
- * Raises 42704 (no such source), 42501 (it is, or all are, somebody else's).
+ * Raises 42704 (no such source), 42501 (it is, or all are, somebody else's);
+ * what one source raises is a warning, unless it is the only one meant or
+ * somebody else's SPI connection is below the host's.
  */
 TimestampTz
 cac_run_due_sweeps(const char *source, bool force, const SweepHost *host)
@@ -365,7 +437,9 @@ cac_run_due_sweeps(const char *source, bool force, const SweepHost *host)
 		if (source != NULL && strcmp(source, lfirst(lc)) != 0)
 			continue;
 		found = true;
-		source_due_at = run_source(lfirst(lc), force, host);
+		/* who names a source wants to hear of it */
+		source_due_at = source != NULL || !host->outermost ? run_source(lfirst(lc), force, host) :
+			run_source_and_survive(lfirst(lc), force, host);
 		due = Min(due, source_due_at);
 		if (!host->go_on())
 			break;

@@ -229,7 +229,7 @@ drop_stray_hints(void)
 static TimestampTz
 run_cycle(bool *installed)
 {
-	static const SweepHost host = {.go_on = go_on};
+	static const SweepHost host = {.go_on = go_on, .outermost = true};
 	TimestampTz next_due = DT_NOEND;
 
 	SetCurrentStatementStartTimestamp();

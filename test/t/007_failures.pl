@@ -204,6 +204,25 @@ my $tenant = add_campaign($node, 'shop', 'complete', schema => 'tenant');
 eventually($node, 'shop', "SELECT status = 'completed' FROM tenant.campaigns WHERE id = '$tenant'",
 	'another source is served as before');
 
+# Nor does one whose visit fails for a reason that no campaign or sweep is to
+# blame for.  It comes before the other.
+
+create_source($node, 'shop', 'failing');
+$node->safe_psql('shop', <<'END');
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no run may be recorded''; END';
+CREATE TRIGGER refuse BEFORE INSERT ON campaign_sweep_run FOR EACH ROW
+	WHEN (NEW.source = 'failing') EXECUTE FUNCTION refuse();
+END
+$before = log_end($node);
+every_second($node, 'shop', 'failing', 'sending');
+logged($node, qr/WARNING:  source "failing" could not be served: no run may be recorded/, $before,
+	'a visit to one source fails');
+$tenant = add_campaign($node, 'shop', 'complete', schema => 'tenant');
+eventually($node, 'shop', "SELECT status = 'completed' FROM tenant.campaigns WHERE id = '$tenant'",
+	'the other one is served all the same');
+is($node->safe_psql('shop', "SELECT count(*) FROM campaign_sweep_run WHERE source = 'failing' AND sweep = 'sending' AND finished_at IS NULL"), '0',
+	'nothing is left of what failed');
+
 $application->quit;
 $node->stop;
 unlike(log_since($node, 0), qr/PANIC|TRAP|was terminated by signal/, 'nothing crashed');
