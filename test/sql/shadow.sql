@@ -135,6 +135,10 @@ SELECT id(name), id('9') FROM campaigns WHERE name IN ('neither, closed and got 
 CALL sweep('2025-01-01 06:30+00', '2025-01-01 07:00+00');
 UPDATE messages SET status = 'failed' WHERE campaign_id IN (id('them, sooner'), id('them, filling')) AND status = 'pending';
 
+-- An event of campaigns that had other keys.
+INSERT INTO campaign_event (at, source, campaign_id, event, status_to, reason, shadow)
+VALUES ('2025-01-01 01:00+00', 'shop', '4711', 'closed', 'completed', 'long ago', true);
+
 -- The old closer.
 UPDATE campaigns SET status = 'completed', completed_at = '2025-01-02 00:00+00' WHERE name IN ('both, they later', 'us, reopened by them');
 UPDATE campaigns SET status = 'failed', completed_at = '2025-01-01 00:20+00' WHERE name = 'both, they before';
