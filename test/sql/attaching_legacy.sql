@@ -125,8 +125,8 @@ SELECT campaign_id, event, status_from, status_to, reason FROM campaign_event WH
 SELECT mailing_no, localtimestamp - ended < interval '1 hour' AS "just ended" FROM mailings WHERE mailing_no > 2 ORDER BY mailing_no;
 
 SELECT status, contacts, contacts_completed FROM campaign_update_status(campaign_number => 2);
-SELECT campaigns_closed, messages_marked FROM campaign_check_expired_interactions(as_of => now() + interval '24 hours');
-SELECT subject, state, nb_sent, nb_failed, date_trunc('hour', ended - started) AS after FROM mailings WHERE mailing_no = 2;
+SELECT campaigns_closed, messages_marked FROM campaign_check_expired_interactions(as_of => now() + interval '25 hours');
+SELECT subject, state, nb_sent, nb_failed FROM mailings WHERE mailing_no = 2;
 
 SELECT campaign_detach('mailing');
 SELECT tgrelid::regclass, tgname FROM pg_trigger
