@@ -92,6 +92,10 @@ SELECT try($$SELECT campaign_create_tables('anna')$$);
 SELECT state($$SELECT campaign_check_sending('anna', '2024-01-01 01:00Z')$$);
 SELECT state($$SELECT campaign_check_sending('anna', '2024-01-01 01:00Z', dry_run => true)$$);
 SELECT state($$SELECT campaign_update_status('00000000-0000-0000-0000-000000000004', 'anna')$$);
+SELECT state($$SELECT campaign_close('00000000-0000-0000-0000-000000000004', 'stop', 'anna')$$);
+SELECT state($$SELECT campaign_reopen('00000000-0000-0000-0000-000000000001', 'go on', 'anna')$$);
+SELECT state($$SELECT campaign_explain('00000000-0000-0000-0000-000000000004', 'anna')$$);
+SELECT state($$SELECT campaign_verify('00000000-0000-0000-0000-000000000001', 'anna')$$);
 CALL campaign_run_sweeps('anna');
 CALL campaign_run_sweeps('anna', force => true);
 -- a sweep of every source: of those that this role may write
@@ -132,8 +136,11 @@ SELECT state($$SELECT campaign_check_timeout('anna', '2030-01-01Z')$$);
 SELECT state($$SELECT campaign_check_sending('anna', '2030-01-01Z')$$);
 SELECT state($$SELECT campaign_recover_interrupted('anna', '2030-01-01Z')$$);
 SELECT campaign_check_timeout(as_of => '2030-01-01Z');
+SELECT state($$SELECT campaign_close('00000000-0000-0000-0000-000000000004', 'stop', 'anna')$$);
+SELECT state($$SELECT campaign_reopen('00000000-0000-0000-0000-000000000001', 'go on', 'anna')$$);
 -- to look is allowed
 SELECT campaign_check_sending('anna', '2024-01-01 01:00Z', dry_run => true);
+SELECT condition, ok, detail FROM campaign_explain('00000000-0000-0000-0000-000000000004', 'anna', '2024-01-01 01:00Z') WHERE NOT ok;
 SET ROLE regress_cac_half;
 SELECT state($$SELECT campaign_check_timeout('anna', '2030-01-01Z')$$);
 SELECT state($$SELECT campaign_check_timeout(as_of => '2030-01-01Z')$$);
@@ -149,15 +156,33 @@ SELECT right(id::text, 1), status FROM anna.campaigns ORDER BY 1;
 SELECT * FROM campaign_retry;
 SELECT count(*) FROM campaign_event WHERE id > :last AND source = 'anna';
 
+-- what an error says is for the owner alone
+INSERT INTO campaign_retry (source, campaign_id, sweep, failures, retry_at, sqlstate, error)
+VALUES ('anna', '00000000-0000-0000-0000-000000000004', 'sending', 1, '2024-01-01 01:01Z', 'P0001', 'a secret');
+SET ROLE regress_cac_reader;
+SELECT detail FROM campaign_explain('00000000-0000-0000-0000-000000000004', 'anna', '2024-01-01 01:00Z') WHERE condition = 'no errors';
+SET ROLE regress_cac_anna;
+SELECT detail FROM campaign_explain('00000000-0000-0000-0000-000000000004', 'anna', '2024-01-01 01:00Z') WHERE condition = 'no errors';
+RESET ROLE;
+DELETE FROM campaign_retry;
+
 -- one with SELECT and UPDATE may act, though it sees no history
 SET ROLE regress_cac_writer;
 SELECT campaign_check_sending(as_of => '2024-01-01 01:00Z');
 SELECT campaign_check_expired_interactions('anna', '2024-01-02 01:00Z');
 SELECT count(*) FROM campaign_event;
 SELECT state($$SELECT campaign_alter('anna', 'mode', 'paused')$$);
+SELECT status FROM campaign_reopen('00000000-0000-0000-0000-000000000004', 'go on', 'anna', '2024-01-02 02:00Z');
+SELECT status FROM campaign_close('00000000-0000-0000-0000-000000000004', 'stop', 'anna', '2024-01-02 03:00Z');
 CALL campaign_run_sweeps('anna');
 RESET ROLE;
 SELECT right(campaign_id, 1), event, status_to FROM campaign_event WHERE id > :last AND source = 'anna' ORDER BY 1, id;
+-- who it was, whatever role they have taken
+SELECT details ->> 'session_user' = session_user, details ->> 'current_user' FROM campaign_event WHERE details ->> 'sweep' = 'hand';
+-- to verify it, SELECT is enough
+SET ROLE regress_cac_reader;
+SELECT count(*) FROM campaign_verify('00000000-0000-0000-0000-000000000004', 'anna') WHERE ok;
+RESET ROLE;
 
 --
 -- Row-level security: an error, never a verdict from a part of the rows
@@ -178,6 +203,9 @@ SELECT state($$SELECT campaign_update_status('00000000-0000-0000-0000-0000000000
 SELECT state($$SELECT campaign_check_sending('anna', '2024-01-01 01:00Z')$$);
 SELECT state($$SELECT campaign_check_sending('anna', '2024-01-01 01:00Z', dry_run => true)$$);
 SELECT state($$SELECT campaign_check_timeout('anna', '2030-01-01Z')$$);
+SELECT state($$SELECT campaign_close('00000000-0000-0000-0000-000000000004', 'stop', 'anna')$$);
+SELECT state($$SELECT campaign_explain('00000000-0000-0000-0000-000000000004', 'anna')$$);
+SELECT state($$SELECT campaign_verify('00000000-0000-0000-0000-000000000004', 'anna')$$);
 -- the session's own setting makes no difference
 SET row_security = on;
 SELECT state($$SELECT campaign_update_status('00000000-0000-0000-0000-000000000004', 'anna', '2024-01-01 01:00Z')$$);

@@ -25,6 +25,8 @@ $primary->start;
 create_source($primary, 'shop');
 my %campaigns = map { $_ => add_campaign($primary, 'shop', $_, contacts => 3) }
   qw(complete expired overdue awaiting);
+$campaigns{closed} = add_campaign($primary, 'shop', 'awaiting', name => 'closed');
+$primary->safe_psql('shop', "SELECT campaign_close('$campaigns{closed}'::uuid, 'stop')");
 $primary->backup('backup');
 
 my $standby = PostgreSQL::Test::Cluster->new('standby');
@@ -48,6 +50,8 @@ unlike(log_since($standby, 0), qr/campaign_autoclose launcher started/, 'nor was
 
 my @acting = (
 	"SELECT campaign_update_status('$campaigns{complete}'::uuid)",
+	"SELECT campaign_close('$campaigns{awaiting}'::uuid, 'stop')",
+	"SELECT campaign_reopen('$campaigns{closed}'::uuid, 'go on')",
 	'CALL campaign_run_sweeps()',
 	"SELECT campaign_alter('public', 'mode', 'paused')",
 	'SELECT campaign_create_tables()',
@@ -83,8 +87,19 @@ is($standby->safe_psql('shop', $preview),
 		'followed|sending|campaign||completed', 'overdue|timeout|messages|3|failed', 'overdue|timeout|campaign||failed'),
 	'a preview tells all of it');
 is($standby->safe_psql('shop', $preview), $primary->safe_psql('shop', $preview), 'the same as on the primary');
-is($standby->safe_psql('shop', 'SELECT (SELECT count(*) FROM campaign_event) + (SELECT count(*) FROM campaign_sweep_run)'), '0',
-	'and nothing is recorded');
+is($standby->safe_psql('shop', 'SELECT (SELECT count(*) FROM campaign_event) + (SELECT count(*) FROM campaign_sweep_run)'), '1',
+	'and nothing is recorded but what was done by hand');
+
+for my $asked (
+	(map { "SELECT * FROM campaign_explain('$campaigns{$_}'::uuid, as_of => '$as_of')" } sort keys %campaigns),
+	"SELECT * FROM campaign_verify('$campaigns{closed}'::uuid)")
+{
+	my $told = $standby->safe_psql('shop', $asked);
+	isnt($told, '', "answered: $asked");
+	is($told, $primary->safe_psql('shop', $asked), 'as on the primary');
+}
+like($standby->safe_psql('shop', "SELECT detail FROM campaign_explain('$campaigns{closed}'::uuid) WHERE condition = 'closed by'"),
+	qr/^hand of ".*" at .*: stop$/, 'what was done by hand on the primary is known');
 
 # Promotion.
 
@@ -95,8 +110,8 @@ eventually($standby, 'shop', "SELECT status = 'failed' FROM campaigns WHERE id =
 	'and the overdue campaign is closed');
 eventually($standby, 'shop', 'SELECT count(*) = 4 FROM campaign_sweep_run WHERE finished_at IS NOT NULL',
 	'each sweep is run');
-is($standby->safe_psql('shop', 'SELECT c.name, e.event, e.status_to FROM campaign_event AS e
-	JOIN campaigns AS c ON c.id::text = e.campaign_id ORDER BY c.name, e.id'),
+is($standby->safe_psql('shop', q{SELECT c.name, e.event, e.status_to FROM campaign_event AS e
+	JOIN campaigns AS c ON c.id::text = e.campaign_id WHERE c.name <> 'closed' ORDER BY c.name, e.id}),
 	join("\n", 'expired|expired|sending', 'expired|closed|completed', 'followed|closed|completed', 'overdue|closed|failed'),
 	'and does what it told');
 is($primary->safe_psql('shop', "SELECT count(*) FROM campaigns WHERE status = 'sending'"), '4',
