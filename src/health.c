@@ -439,7 +439,7 @@ check_launcher(ReturnSetInfo *rsinfo, bool swept)
 		report(rsinfo, "launcher", swept,
 			   swept ? "the library is not preloaded; the sweeps are run from outside" :
 			   "the library is not preloaded, so nothing runs by itself",
-			   "Add shared_preload_libraries = 'campaign_autoclose' to postgresql.conf and restart the server, or schedule CALL campaign_run_sweeps() with pg_cron.");
+			   "Add shared_preload_libraries = 'campaign_autoclose' to postgresql.conf and restart the server, or have pg_cron run the sweeps: SELECT campaign_schedule_pg_cron();");
 	else if (RecoveryInProgress())
 		report(rsinfo, "launcher", true, "a standby: it starts with promotion", NULL);
 	else if (launcher.pid == 0)

@@ -95,7 +95,7 @@ cac_record_blackout(const Judgement *j)
 						  j->source->blackout_after / USECS_PER_SEC);
 	cac_append_json(&json, "silent_since", timestamptz_to_str(since));
 	cac_append_json_count(&json, "messages", j->verdict.unproven);
-	cac_record_judged(j, "error", NULL, cac_reason_text(REASON_BLACKOUT),
+	cac_record_judged(j, "error", j->row.status_text, cac_reason_text(REASON_BLACKOUT),
 		   psprintf("{%s}", json.data));
 }
 

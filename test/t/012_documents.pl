@@ -23,7 +23,7 @@ for my $document ("$root/README.md", glob "$root/doc/*.md")
 	/^<!-- test\/sql\/(\w+)\.sql -->$/ and $shown{$1} = 1 while <$handle>;
 	close $handle;
 }
-for my $test (qw(readme attaching_rest attaching_legacy attaching_sms migrating))
+for my $test (qw(readme attaching_rest attaching_legacy attaching_sms migrating resuming))
 {
 	ok($shown{$test}, "a document shows the test $test");
 }
