@@ -88,6 +88,14 @@ CALL campaign_run_sweeps(force => true);
 SELECT batches('plain');
 SELECT source, batches(source) FROM application WHERE batches(source) IS DISTINCT FROM batches('plain') ORDER BY source;
 
+-- A contact's name for the log is one of those that there are: what is mapped to
+-- the id of contacts, a telephone number say, may be there twice.
+INSERT INTO plain.contacts VALUES (1, '+33 1'), (1, '+33 2');
+SELECT log_messages FROM campaign_alter('plain', 'log_messages', 'true');
+SELECT add_campaign('plain', 30, '2025-01-01 00:00Z'), message('plain', 30, 1, 1, 'sent', '2025-01-01 00:00Z');
+SELECT campaigns_skipped, messages_marked FROM campaign_check_expired_interactions('plain', '2025-01-02 01:00Z');
+SELECT log_messages FROM campaign_alter('plain', 'log_messages', 'false');
+
 -- The trigger reads the same words, but not those of a type of which it does
 -- not know what is equal: then the sweeps do without.
 CREATE PROCEDURE hints(source text, INOUT insert text DEFAULT '', INOUT send text DEFAULT '', INOUT fail text DEFAULT '') LANGUAGE plpgsql AS $$
