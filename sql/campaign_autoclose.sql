@@ -452,6 +452,123 @@ AS 'MODULE_PATHNAME', 'campaign_verify'
 LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 17;
 COMMENT ON FUNCTION campaign_verify(text, name) IS 'count one closed campaign anew, and compare with what its closing event holds';
 
+-- What operators watch: read with the caller's rights, nothing written or
+-- locked.
+
+CREATE FUNCTION campaign_progress(source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (
+	source name,
+	campaign_id text,
+	status text,
+	started_at timestamptz,
+	contacts bigint,
+	contacts_completed bigint,
+	percent_completed numeric,
+	pending_count bigint,
+	in_flight bigint,
+	message_2_sent bigint,
+	no_interaction_count bigint,
+	failed_count bigint,
+	awaiting bigint,
+	awaiting_message_2 bigint,
+	next_deadline timestamptz,
+	last_deadline timestamptz,
+	closes_by timestamptz,
+	sent_per_minute numeric,
+	last_sent_at timestamptz,
+	stalled boolean)
+AS 'MODULE_PATHNAME', 'campaign_progress'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_progress(name, timestamptz) IS 'how far every open campaign has come at a moment';
+
+CREATE VIEW campaign_progress AS SELECT * FROM campaign_progress();
+COMMENT ON VIEW campaign_progress IS 'how far every open campaign has come';
+GRANT SELECT ON campaign_progress TO PUBLIC;
+
+CREATE FUNCTION campaign_overdue(source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (
+	source name,
+	campaign_id text,
+	status text,
+	reason text,
+	sweep text,
+	since timestamptz,
+	lag interval,
+	expected_by timestamptz,
+	obstacle text,
+	retry_at timestamptz)
+AS 'MODULE_PATHNAME', 'campaign_overdue'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_overdue(name, timestamptz) IS 'open campaigns that should have been closed at a moment';
+
+CREATE VIEW campaign_overdue AS SELECT * FROM campaign_overdue();
+COMMENT ON VIEW campaign_overdue IS 'open campaigns that should have been closed';
+GRANT SELECT ON campaign_overdue TO PUBLIC;
+
+CREATE FUNCTION campaign_sweep_status(source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (
+	source name,
+	sweep text,
+	every interval,
+	state text,
+	started_at timestamptz,
+	finished_at timestamptz,
+	duration interval,
+	runs bigint,
+	campaigns_checked bigint,
+	campaigns_updated bigint,
+	campaigns_closed bigint,
+	campaigns_resumed bigint,
+	campaigns_skipped bigint,
+	messages_checked bigint,
+	messages_marked bigint,
+	failures bigint,
+	next_run_at timestamptz,
+	error text)
+AS 'MODULE_PATHNAME', 'campaign_sweep_status'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_sweep_status(name, timestamptz) IS 'the last run of each sweep by the clock, and when the next is due';
+
+CREATE VIEW campaign_sweep_status AS SELECT * FROM campaign_sweep_status();
+COMMENT ON VIEW campaign_sweep_status IS 'the last run of each sweep by the clock, and when the next is due';
+GRANT SELECT ON campaign_sweep_status TO PUBLIC;
+
+CREATE FUNCTION campaign_outcomes(campaign uuid, source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (contact_id text, name text, full_number text, outcome text, at timestamptz, until timestamptz, message_1 text, message_2 text, error_message text)
+AS 'MODULE_PATHNAME', 'campaign_outcomes'
+LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION campaign_outcomes(uuid, name, timestamptz) IS 'what became of each contact of a campaign';
+
+CREATE FUNCTION campaign_outcomes(campaign_number bigint, source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (contact_id text, name text, full_number text, outcome text, at timestamptz, until timestamptz, message_1 text, message_2 text, error_message text)
+AS 'MODULE_PATHNAME', 'campaign_outcomes'
+LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION campaign_outcomes(bigint, name, timestamptz) IS 'what became of each contact of a campaign';
+
+CREATE FUNCTION campaign_outcomes(campaign_key text, source name DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (contact_id text, name text, full_number text, outcome text, at timestamptz, until timestamptz, message_1 text, message_2 text, error_message text)
+AS 'MODULE_PATHNAME', 'campaign_outcomes'
+LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION campaign_outcomes(text, name, timestamptz) IS 'what became of each contact of a campaign';
+
+CREATE FUNCTION campaign_funnel(campaign uuid, source name DEFAULT NULL)
+RETURNS TABLE (stage text, contacts bigint, percent numeric, bar text)
+AS 'MODULE_PATHNAME', 'campaign_funnel'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 5;
+COMMENT ON FUNCTION campaign_funnel(uuid, name) IS 'how many contacts of a campaign came how far, with bars';
+
+CREATE FUNCTION campaign_funnel(campaign_number bigint, source name DEFAULT NULL)
+RETURNS TABLE (stage text, contacts bigint, percent numeric, bar text)
+AS 'MODULE_PATHNAME', 'campaign_funnel'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 5;
+COMMENT ON FUNCTION campaign_funnel(bigint, name) IS 'how many contacts of a campaign came how far, with bars';
+
+CREATE FUNCTION campaign_funnel(campaign_key text, source name DEFAULT NULL)
+RETURNS TABLE (stage text, contacts bigint, percent numeric, bar text)
+AS 'MODULE_PATHNAME', 'campaign_funnel'
+LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 5;
+COMMENT ON FUNCTION campaign_funnel(text, name) IS 'how many contacts of a campaign came how far, with bars';
+
 CREATE FUNCTION campaign_worker_status(
 	OUT process text,
 	OUT pid integer,

@@ -50,6 +50,8 @@ static const SourceColumn standard_columns[] = {
 	{TABLE_MESSAGES, "message_type", COLUMN_WORD, COLUMN_EXPECTED},
 	{TABLE_MESSAGES, "error_message", COLUMN_TEXT},
 	{TABLE_MESSAGES, "sent_at", COLUMN_MOMENT, COLUMN_EXPECTED},
+	{TABLE_MESSAGES, "delivered_at", COLUMN_MOMENT},
+	{TABLE_MESSAGES, "read_at", COLUMN_MOMENT},
 	{TABLE_MESSAGES, "created_at", COLUMN_MOMENT, COLUMN_EXPECTED},
 	{TABLE_MESSAGES, "updated_at", COLUMN_MOMENT},
 	{TABLE_MESSAGES, "delivered_at", COLUMN_MOMENT},

@@ -226,6 +226,15 @@ cac_settling_campaigns(const Source *source, TimestampTz as_of)
 	return result;
 }
 
+static void
+row_retry(uint64 row, CampaignRetry *retry)
+{
+	retry->campaign_id = cac_row_text(row, 1);
+	retry->failures = cac_row_count(row, 2);
+	retry->skips = cac_row_count(row, 3);
+	retry->retry_at = cac_row_timestamp(row, 4);
+}
+
 /*
  * cac_retries
  *		The campaigns that went wrong in a sweep, as palloc'd CampaignRetry.
@@ -247,10 +256,7 @@ cac_retries(const Source *source, SweepKind sweep)
 	{
 		CampaignRetry *retry = palloc(sizeof(CampaignRetry));
 
-		retry->campaign_id = cac_row_text(i, 1);
-		retry->failures = cac_row_count(i, 2);
-		retry->skips = cac_row_count(i, 3);
-		retry->retry_at = cac_row_timestamp(i, 4);
+		row_retry(i, retry);
 		result = lappend(result, retry);
 	}
 	SPI_freetuptable(SPI_tuptable);
@@ -319,6 +325,30 @@ cac_troubles(const Source *source, const char *campaign_id)
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return result;
+}
+
+/*
+ * cac_recall_retry
+ *		What went wrong with one campaign in a sweep; false if nothing did.
+ */
+bool
+cac_recall_retry(const Source *source, SweepKind sweep,
+				 const char *campaign_id, CampaignRetry *retry)
+{
+	static CatalogQuery query = CATALOG_QUERY(
+		"SELECT campaign_id, failures::bigint, skips::bigint, retry_at FROM @.campaign_retry"
+		" WHERE source = $1 AND sweep = $2 AND campaign_id = $3");
+	CatalogArguments arguments = {0};
+	bool		found;
+
+	cac_add_name(&arguments, source->name);
+	cac_add_text(&arguments, cac_sweep_name(sweep));
+	cac_add_text(&arguments, campaign_id);
+	found = cac_catalog_execute(&query, &arguments) > 0;
+	if (found)
+		row_retry(0, retry);
+	SPI_freetuptable(SPI_tuptable);
+	return found;
 }
 
 /*

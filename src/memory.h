@@ -66,6 +66,8 @@ extern CampaignRetry *cac_find_retry(const List *retries,
 									 const char *campaign_id);
 extern bool cac_retry_waits(const CampaignRetry *retry, TimestampTz as_of);
 extern List *cac_troubles(const Source *source, const char *campaign_id);
+extern bool cac_recall_retry(const Source *source, SweepKind sweep,
+							 const char *campaign_id, CampaignRetry *retry);
 extern TimestampTz cac_next_retry(const Source *source);
 extern void cac_remember_retry(const Source *source, SweepKind sweep,
 							   const CampaignRetry *retry,

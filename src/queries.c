@@ -18,6 +18,9 @@
 #include "queries.h"
 #include "statements.h"
 
+/* How many contacts are read at once. */
+#define CONTACTS_AT_ONCE	1000
+
 /*
  * The type of the campaigns' key: uuid, bigint or integer (of a domain, the
  * type that it is over).
@@ -345,6 +348,141 @@ cac_read_awaited(Source *source, Datum key, TimestampTz start,
 	count->last = cac_row_timestamp(0, 3);
 	count->replied = cac_row_count(0, 4);
 	count->followed = cac_row_count(0, 5);
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * cac_read_pace
+ *		How many messages of a campaign were sent after "since" and not after
+ *		"as_of", and when one last changed, as far as the table tells;
+ *		DT_NOBEGIN: unknown.
+ */
+void
+cac_read_pace(Source *source, Datum key, TimestampTz since, TimestampTz as_of,
+			  int64 *sent, TimestampTz *last_change)
+{
+	Oid			types[3] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		values[3];
+
+	types[0] = cac_key_type(source);
+	values[0] = key;
+	values[1] = TimestampTzGetDatum(since);
+	values[2] = TimestampTzGetDatum(as_of);
+	cac_execute(source, STATEMENT_PACE, 3, types, values, NULL);
+	*sent = cac_row_count(0, 1);
+	*last_change = cac_row_timestamp(0, 2);
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/* A boolean column of a row of SPI_tuptable; null is false */
+static bool
+row_bool(uint64 row, int col)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[row],
+									  SPI_tuptable->tupdesc, col, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+static void
+row_contact(uint64 row, ContactState *contact)
+{
+	int			col = 1;
+
+	contact->contact_id = cac_row_text(row, col++);
+	contact->name = cac_row_text(row, col++);
+	contact->number = cac_row_text(row, col++);
+	contact->message_1 = cac_row_text(row, col++);
+	contact->message_2 = cac_row_text(row, col++);
+	contact->unmapped = row_bool(row, col++);
+	contact->pending_1 = row_bool(row, col++);
+	contact->pending_2 = row_bool(row, col++);
+	contact->in_flight = row_bool(row, col++);
+	contact->sent_2 = row_bool(row, col++);
+	contact->failed_2 = row_bool(row, col++);
+	contact->no_interaction = row_bool(row, col++);
+	contact->failed_1 = row_bool(row, col++);
+	contact->replied = row_bool(row, col++);
+	contact->replied_at = cac_row_timestamp(row, col++);
+	contact->moment_1 = cac_row_timestamp(row, col++);
+	contact->changed_1 = cac_row_timestamp(row, col++);
+	contact->moment_2 = cac_row_timestamp(row, col++);
+	contact->created_at = cac_row_timestamp(row, col++);
+	contact->error_1 = cac_row_text(row, col++);
+	contact->error_2 = cac_row_text(row, col++);
+}
+
+/*
+ * cac_read_contacts
+ *		Call reader(contact, arg) for each contact of a campaign that started at
+ *		"start", in the order of their keys.
+ *
+ * "named": with names and numbers; the source must have a table of contacts.
+ * There may be a million of them, so they are read a thousand at a time; what
+ * it is given, and what it allocates, is good until it returns.
+ */
+void
+cac_read_contacts(Source *source, Datum key, TimestampTz start, bool named,
+				  ContactReader reader, void *arg)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context = AllocSetContextCreate(caller,
+												  "campaign_autoclose contacts",
+												  ALLOCSET_DEFAULT_SIZES);
+	Oid			types[3] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		values[3];
+	Portal		portal;
+
+	types[0] = cac_key_type(source);
+	values[0] = key;
+	values[1] = TimestampTzGetDatum(DT_NOBEGIN);
+	values[2] = TimestampTzGetDatum(start);
+	portal = cac_open(source, named ? STATEMENT_OUTCOMES_NAMED : STATEMENT_OUTCOMES,
+					  3, types, values);
+	for (;;)
+	{
+		uint64		count;
+
+		SPI_cursor_fetch(portal, true, CONTACTS_AT_ONCE);
+		count = SPI_processed;
+		MemoryContextSwitchTo(context);
+		for (uint64 i = 0; i < count; i++)
+		{
+			ContactState contact;
+
+			row_contact(i, &contact);
+			reader(&contact, arg);
+			MemoryContextReset(context);
+		}
+		MemoryContextSwitchTo(caller);
+		SPI_freetuptable(SPI_tuptable);
+		if (count == 0)
+			break;
+	}
+	SPI_cursor_close(portal);
+	MemoryContextDelete(context);
+}
+
+/*
+ * cac_read_funnel
+ *		How many contacts of a campaign that started at "start" came to each
+ *		stage.
+ */
+void
+cac_read_funnel(Source *source, Datum key, TimestampTz start,
+				int64 contacts[NUM_FUNNEL_STAGES])
+{
+	Oid			types[3] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		values[3];
+
+	types[0] = cac_key_type(source);
+	values[0] = key;
+	values[1] = TimestampTzGetDatum(DT_NOBEGIN);
+	values[2] = TimestampTzGetDatum(start);
+	cac_execute(source, STATEMENT_FUNNEL, 3, types, values, NULL);
+	for (int i = 0; i < NUM_FUNNEL_STAGES; i++)
+		contacts[i] = result_count(i + 1, 0);
 	SPI_freetuptable(SPI_tuptable);
 }
 

@@ -92,6 +92,49 @@ typedef struct AwaitedCount
 	int64		followed;		/* have one that has not left */
 } AwaitedCount;
 
+/*
+ * What is known of one contact of a campaign.  Strings are palloc'd, or NULL;
+ * moments are DT_NOBEGIN where unknown.
+ */
+typedef struct ContactState
+{
+	char	   *contact_id;
+	char	   *name;
+	char	   *number;
+	char	   *message_1;		/* its status, the application's word */
+	char	   *message_2;		/* likewise */
+	bool		unmapped;		/* some message is in a status no label maps */
+	bool		pending_1;
+	bool		pending_2;
+	bool		in_flight;		/* Message 1 */
+	bool		sent_2;
+	bool		failed_2;		/* or no_interaction */
+	bool		no_interaction; /* Message 1 */
+	bool		failed_1;
+	bool		replied;
+	TimestampTz replied_at;		/* first */
+	TimestampTz moment_1;		/* Message 1 in flight was sent */
+	TimestampTz changed_1;		/* it failed, or was marked */
+	TimestampTz moment_2;		/* Message 2 was sent, or failed */
+	TimestampTz created_at;		/* of what is pending or unmapped */
+	char	   *error_1;
+	char	   *error_2;
+} ContactState;
+
+typedef void (*ContactReader) (const ContactState *contact, void *arg);
+
+/* How far a campaign's contacts came; each stage counts those beyond it too. */
+typedef enum FunnelStage
+{
+	FUNNEL_SENT,
+	FUNNEL_DELIVERED,
+	FUNNEL_READ,
+	FUNNEL_REPLIED,
+	FUNNEL_MESSAGE_2
+} FunnelStage;
+
+#define NUM_FUNNEL_STAGES	(FUNNEL_MESSAGE_2 + 1)
+
 /* What is written to a campaign. */
 typedef struct CampaignChange
 {
@@ -119,6 +162,13 @@ extern void cac_read_counts(Source *source, Datum key, TimestampTz start,
 extern List *cac_read_unsent(Source *source, Datum key);
 extern void cac_read_awaited(Source *source, Datum key, TimestampTz start,
 							 int64 within, AwaitedCount *count);
+extern void cac_read_pace(Source *source, Datum key, TimestampTz since,
+						  TimestampTz as_of, int64 *sent,
+						  TimestampTz *last_change);
+extern void cac_read_contacts(Source *source, Datum key, TimestampTz start,
+							  bool named, ContactReader reader, void *arg);
+extern void cac_read_funnel(Source *source, Datum key, TimestampTz start,
+							int64 contacts[NUM_FUNNEL_STAGES]);
 extern char *cac_find_witness(Source *source, Datum key, bool awaits,
 							  const char *last);
 extern char *cac_find_sent(Source *source, Datum key, TimestampTz since);

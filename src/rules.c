@@ -329,6 +329,19 @@ cac_stall_due(const CampaignFacts *facts, const CampaignTally *tally,
 }
 
 /*
+ * cac_campaign_stalled
+ *		Is the campaign stalled: pending messages, and none sent for stall_after?
+ */
+bool
+cac_campaign_stalled(const CampaignFacts *facts, const CampaignTally *tally,
+					 TimestampTz as_of)
+{
+	return facts->status == CAMPAIGN_OPEN && tally->pending > 0 &&
+		as_of >= cac_after(Max(tally->last_sent, facts->start),
+						   facts->policy.stall_after);
+}
+
+/*
  * Rule "Interrupted".
  */
 static void

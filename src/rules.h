@@ -196,6 +196,9 @@ extern TimestampTz cac_stall_due(const CampaignFacts *facts,
 extern bool cac_campaign_timed_out(const CampaignFacts *facts,
 								   TimestampTz as_of);
 extern int64 cac_tally_due(const CampaignTally *tally);
+extern bool cac_campaign_stalled(const CampaignFacts *facts,
+								 const CampaignTally *tally,
+								 TimestampTz as_of);
 extern CampaignStatus cac_final_status(const CampaignTally *tally);
 extern void cac_statistics(const CampaignTally *tally,
 						   int64 statistics[NUM_STATISTICS]);

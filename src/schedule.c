@@ -37,10 +37,11 @@
  */
 
 /*
- * Why a source does nothing, as a message; NULL if it does something.
+ * cac_why_idle
+ *		Why a source does nothing, as a message; NULL if it does something.
  */
-static const char *
-why_idle(const Source *source)
+const char *
+cac_why_idle(const Source *source)
 {
 	if (source->mode == MODE_PAUSED)
 		return "is paused";
@@ -76,7 +77,7 @@ bool
 cac_source_to_sweep(const char *name, bool named, bool dry_run)
 {
 	Source	   *source = cac_source_open(name);
-	const char *idle = why_idle(source);
+	const char *idle = cac_why_idle(source);
 
 	if (named)
 		cac_source_check(source);
@@ -164,13 +165,15 @@ cac_sweep(SweepKind kind, const char *source, TimestampTz as_of,
  */
 
 /*
- * When a sweep is due next, given its last run.  One that was cut short is due
- * at once; so is one that seems to have run in the future, as then the clock
- * was set back.
+ * cac_sweep_due
+ *		When a sweep is due next, given its last run.
+ *
+ * One that was cut short is due at once; so is one that seems to have run in
+ * the future, as then the clock was set back.  DT_NOEND: it is off.
  */
-static TimestampTz
-sweep_due(const Source *source, SweepKind kind, const LastRun *last,
-		  TimestampTz now)
+TimestampTz
+cac_sweep_due(const Source *source, SweepKind kind, const LastRun *last,
+			  TimestampTz now)
 {
 	if (source->every[kind] < 0)
 		return DT_NOEND;
@@ -191,7 +194,7 @@ source_due(const char *name)
 	TimestampTz due;
 	LastRun		last[NUM_SWEEP_KINDS];
 
-	if (why_idle(source) != NULL)
+	if (cac_why_idle(source) != NULL)
 		return DT_NOEND;
 	if (source->fault_code != 0)
 		return cac_after(now, FAULT_DELAY);
@@ -199,7 +202,7 @@ source_due(const char *name)
 	cac_last_runs(source, last);
 	for (int kind = SWEEP_EXPIRED; kind < NUM_SWEEP_KINDS; kind++)
 	{
-		TimestampTz next = sweep_due(source, kind, &last[kind], now);
+		TimestampTz next = cac_sweep_due(source, kind, &last[kind], now);
 
 		due = Min(due, next);
 	}
@@ -212,7 +215,7 @@ source_due(const char *name)
 static bool
 source_to_run(const Source *source, const SweepHost *host)
 {
-	const char *idle = why_idle(source);
+	const char *idle = cac_why_idle(source);
 
 	if (idle != NULL)
 		/* who paused it knows; that a copy waits to be activated must be told */
@@ -276,7 +279,7 @@ run_locked_source(const char *name, bool force, const SweepHost *host)
 	cac_last_runs(source, last);
 	for (int kind = SWEEP_EXPIRED; kind < NUM_SWEEP_KINDS; kind++)
 		due[kind] = source->every[kind] >= 0 &&
-			(force || sweep_due(source, kind, &last[kind], now) <= now);
+			(force || cac_sweep_due(source, kind, &last[kind], now) <= now);
 
 	for (int kind = SWEEP_EXPIRED; kind < NUM_SWEEP_KINDS; kind++)
 	{

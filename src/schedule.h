@@ -11,6 +11,9 @@ extern List *cac_sources_to_sweep(const char *source, bool dry_run);
 extern bool cac_source_to_sweep(const char *name, bool named, bool dry_run);
 extern void cac_sweep(SweepKind sweep, const char *source, TimestampTz as_of,
 					  bool dry_run, SweepResult *result);
+extern const char *cac_why_idle(const Source *source);
+extern TimestampTz cac_sweep_due(const Source *source, SweepKind kind,
+								 const LastRun *last, TimestampTz now);
 extern TimestampTz cac_run_due_sweeps(const char *source, bool force,
 									  const SweepHost *host);
 

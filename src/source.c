@@ -810,6 +810,33 @@ cac_source_has_rights(const Source *source, bool writing)
 }
 
 /*
+ * cac_source_may_read
+ *		Does the source have this table, and may the caller read all rows of the
+ *		columns that we know?
+ */
+bool
+cac_source_may_read(const Source *source, SourceTable table)
+{
+	Oid			relid = source->relid[table];
+
+	if (source->table[table] == NULL ||
+		check_enable_rls(relid, InvalidOid, true) == RLS_ENABLED)
+		return false;
+	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		return true;
+	for (int i = 0; i < source->ncolumns; i++)
+	{
+		const SourceColumn *column = &source->column[i];
+
+		if (column->table == table && column->name != NULL &&
+			pg_attribute_aclcheck(relid, get_attnum(relid, column->name),
+								  GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+			return false;
+	}
+	return true;
+}
+
+/*
  * cac_source_check_rights
  *		Refuse (42501) a caller who may not read or, with "writing", write the
  *		source's tables, or from whom row-level security may hide rows.

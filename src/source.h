@@ -86,7 +86,7 @@ typedef struct SourceLabel
 #define MAX_SOURCE_COLUMNS	48
 #define NUM_SOURCE_LABELS	14
 /* How many statements statements.c keeps plans of. */
-#define MAX_STATEMENTS		24
+#define MAX_STATEMENTS		32
 
 typedef enum SourceMode
 {
@@ -168,6 +168,7 @@ extern bool cac_source_words_plain(const Source *source,
 extern bool cac_source_plain(const Source *source);
 extern void cac_source_check(const Source *source);
 extern bool cac_source_has_rights(const Source *source, bool writing);
+extern bool cac_source_may_read(const Source *source, SourceTable table);
 extern void cac_source_check_rights(const Source *source, bool writing);
 extern void cac_source_set_fault(Source *source, const char *check, int code,
 								 char *message, const char *hint);

@@ -1,6 +1,10 @@
 /*
  * statements.c
- *		The only file that writes SQL for the application's tables.
+ *		The SQL that judges and writes the application's tables, and the plans of
+ *		all of it.
+ *
+ * With conditions.c and report_statements.c, whose parts it uses, the only file
+ * that writes SQL for these tables.
  *
  * The statements are templates, see template.c.  Status words are literals in
  * them, so that a partial index on a status serves; all else is bound.  Every
@@ -19,18 +23,17 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "conditions.h"
 #include "queries.h"
+#include "report_statements.h"
 #include "statements.h"
 #include "template.h"
 #include "views.h"
 
-StaticAssertDecl(STATEMENT_WRITE_STATISTICS < MAX_STATEMENTS,
+StaticAssertDecl(STATEMENT_FUNNEL < MAX_STATEMENTS,
 				 "MAX_STATEMENTS is too small");
 
 #define MAX_FRAGMENTS	8
-
-/* When the message m was sent, $3 being the campaign's start */
-#define MOMENT	"coalesce(@m.sent_at@, greatest(@m.created_at@, $3))"
 
 /* Statistics columns, in the order of CampaignStatistic */
 static const char *const statistic_columns[NUM_STATISTICS] = {
@@ -113,169 +116,9 @@ read_statement(const Source *source, CampaignLock lock)
 }
 
 /* ----------------------------------------------------------------
- *		Interactions
- *
- * Most tell their campaign.  One that tells none belongs to the campaigns of
- * its contact whose Message 1 was sent before it came.  Which of the two there
- * may be is known beforehand, so that nothing is looked for in vain.
- * ----------------------------------------------------------------
- */
-
-static bool
-tell_campaign(const Source *source)
-{
-	return source->table[TABLE_INTERACTIONS] != NULL &&
-		cac_source_column(source, TABLE_INTERACTIONS, "campaign_id")->name != NULL;
-}
-
-static bool
-may_lack_campaign(const Source *source)
-{
-	const SourceColumn *campaign = cac_source_column(source, TABLE_INTERACTIONS,
-													 "campaign_id");
-	HeapTuple	tuple;
-	bool		nullable;
-
-	if (source->table[TABLE_INTERACTIONS] == NULL ||
-		cac_source_column(source, TABLE_INTERACTIONS, "received_at")->name == NULL)
-		return false;
-	if (campaign->name == NULL)
-		return true;
-	tuple = SearchSysCacheAttName(source->relid[TABLE_INTERACTIONS], campaign->name);
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	nullable = !((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
-	ReleaseSysCache(tuple);
-	return nullable;
-}
-
-/*
- * The beginning of a condition: the interaction i tells no campaign.
- */
-static char *
-lacks_campaign(const Source *source)
-{
-	return tell_campaign(source) ? cac_expand(source, "@i.campaign_id@ IS NULL AND ", NULL) :
-		"";
-}
-
-/*
- * The end of a condition: the interaction i came in time after the message m,
- * within the interval that is the parameter named.
- */
-static const char *
-in_time(const Source *source, const char *within)
-{
-	if (!source->ignores_late)
-		return "";
-	return cac_expand(source,
-					  " AND (@i.received_at@ @-@ " MOMENT " @<=@ @$1@) IS NOT FALSE",
-					  &within);
-}
-
-/*
- * Has the contact of the message m sent no reply, nor a reaction, since, that
- * tells no campaign?
- */
-static char *
-quiet_condition(const Source *source, const char *within)
-{
-	const char *fragments[MAX_FRAGMENTS];
-
-	fragments[0] = lacks_campaign(source);
-	fragments[1] = in_time(source, within);
-	return cac_expand(source,
-					  "NOT EXISTS (SELECT FROM @interactions@ AS i"
-					  " WHERE @$1@@i.contact_id@ @=i.contact_id,m.contact_id@ @m.contact_id@"
-					  " AND " MOMENT " @<@ @i.received_at@"
-					  " AND @i.interaction_type:reply,reaction@@$2@)", fragments);
-}
-
-/*
- * Has he sent none in the campaign $1 that tells it?
- */
-static char *
-silent_in_campaign(const Source *source, const char *within)
-{
-	const char *fragments[MAX_FRAGMENTS];
-
-	fragments[0] = in_time(source, within);
-	return cac_expand(source,
-					  "NOT EXISTS (SELECT FROM @interactions@ AS i"
-					  " WHERE @i.campaign_id@ @=@ @m.campaign_id@ AND @i.campaign_id@ @=@ $1"
-					  " AND @i.contact_id@ @=i.contact_id,m.contact_id@ @m.contact_id@"
-					  " AND @i.interaction_type:reply,reaction@@$1@)", fragments);
-}
-
-/*
- * What must be asked for each message m, and not once for its contact: whether
- * an interaction came since it was sent, or in time.  NULL: nothing.
- */
-static const char *
-asked_for_each(const Source *source, const char *within)
-{
-	bool		late = source->ignores_late && tell_campaign(source);
-
-	if (late && may_lack_campaign(source))
-		return psprintf("%s AND %s", silent_in_campaign(source, within),
-						quiet_condition(source, within));
-	if (late)
-		return silent_in_campaign(source, within);
-	return may_lack_campaign(source) ? quiet_condition(source, within) : NULL;
-}
-
-/*
- * How many replies and reactions there are in the campaign $1; $3 its start.
- */
-static char *
-interaction_count(const Source *source)
-{
-	const char *fragments[MAX_FRAGMENTS];
-	char	   *telling = NULL;
-	char	   *others;
-
-	if (tell_campaign(source))
-		telling = cac_expand(source,
-							 "(SELECT pg_catalog.count(*) FROM @interactions@ AS i"
-							 " WHERE @i.campaign_id@ @=@ $1"
-							 " AND @i.interaction_type:reply,reaction@)", NULL);
-	if (!may_lack_campaign(source))
-		return telling ? telling : "0::pg_catalog.int8";
-
-	fragments[0] = lacks_campaign(source);
-	others = cac_expand(source,
-						"(SELECT pg_catalog.count(*) FROM (SELECT @m.contact_id@ AS id,"
-						"  pg_catalog.min(" MOMENT ") AS moment"
-						"  FROM @messages@ AS m WHERE @m.campaign_id@ @=@ $1"
-						"  AND @m.message_type:message_1@"
-						"  AND @m.status:sent,delivered,read,no_interaction@"
-						"  GROUP BY @m.contact_id@) AS contact"
-						" JOIN @interactions@ AS i"
-						" ON @$1@@i.contact_id@ @=i.contact_id,m.contact_id@ contact.id"
-						" AND contact.moment @<@ @i.received_at@"
-						" AND @i.interaction_type:reply,reaction@)", fragments);
-	return telling ? psprintf("%s OPERATOR(pg_catalog.+) %s", telling, others) : others;
-}
-
-/* ----------------------------------------------------------------
  *		Reading a campaign's messages
  * ----------------------------------------------------------------
  */
-
-/*
- * When the message m was sent; NULL if it was not, or does not tell.  Where
- * there is no column for it, it was when a message that has left was last
- * written.
- */
-static const char *
-sent_moment(const Source *source)
-{
-	bool		told = cac_source_column(source, TABLE_MESSAGES, "sent_at")->name != NULL;
-
-	return cac_expand(source, told ? "@m.sent_at@" :
-					  "CASE WHEN @m.status:sent,delivered,read@"
-					  " THEN greatest(@m.created_at@, @m.updated_at@) END", NULL);
-}
 
 /*
  * One campaign's tally; $1 its key, $2 the cutoff before which a Message 1 has
@@ -292,10 +135,10 @@ static char *
 tally_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
-	const char *each = asked_for_each(source, "$4");
+	const char *each = cac_asked_for_each(source, "$4");
 
-	fragments[0] = interaction_count(source);
-	fragments[1] = !tell_campaign(source) || source->ignores_late ? "true" :
+	fragments[0] = cac_interaction_count(source);
+	fragments[1] = !cac_interactions_tell_campaign(source) || source->ignores_late ? "true" :
 		cac_expand(source,
 				   "NOT EXISTS (SELECT FROM @interactions@ AS i"
 				   " WHERE @i.campaign_id@ @=@ $1"
@@ -310,10 +153,10 @@ tally_statement(const Source *source)
 		psprintf(" CASE WHEN %s THEN %s ELSE true END AS quiet,",
 				 cac_expand(source,
 							"@m.message_type:message_1@ AND @m.status:sent,delivered,read@"
-							" AND " MOMENT " @<@ $2", NULL),
+							" AND " MESSAGE_MOMENT " @<@ $2", NULL),
 				 each);
 	fragments[6] = each ? " OFFSET 0" : "";
-	fragments[7] = sent_moment(source);
+	fragments[7] = cac_sent_moment(source);
 	return cac_expand(source,
 				  "SELECT coalesce(pg_catalog.sum(messages), 0)::pg_catalog.int8,"
 				  " coalesce(pg_catalog.sum(pending), 0)::pg_catalog.int8,"
@@ -372,7 +215,7 @@ tally_statement(const Source *source)
 				  "     @m.status:read@ AS read,"
 				  "     @m.status:failed@ AS failed,"
 				  "     @m.status:no_interaction@ AS no_interaction,"
-				  "     " MOMENT " @<@ $2 AS old,"
+				  "     " MESSAGE_MOMENT " @<@ $2 AS old,"
 				  "@$6@"
 				  "     @$8@ AS sent_at"
 				  "    FROM @messages@ AS m WHERE @m.campaign_id@ @=@ $1"
@@ -471,7 +314,7 @@ sent_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
-	fragments[0] = sent_moment(source);
+	fragments[0] = cac_sent_moment(source);
 	return cac_expand(source,
 					  "SELECT @m.id@::pg_catalog.text FROM @messages@ AS m"
 					  " WHERE @m.campaign_id@ @=@ $1 AND $2 @<@ @$1@"
@@ -489,7 +332,7 @@ verify_sent_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
-	fragments[0] = sent_moment(source);
+	fragments[0] = cac_sent_moment(source);
 	return cac_expand(source,
 					  "SELECT w.n FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
 					  " WITH ORDINALITY AS w(campaign, witness, n)"
@@ -507,7 +350,7 @@ count_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
-	fragments[0] = interaction_count(source);
+	fragments[0] = cac_interaction_count(source);
 	return cac_expand(source,
 					  "SELECT pg_catalog.count(*) FILTER (WHERE @m.status:ignored@ IS NOT TRUE),"
 					  " pg_catalog.count(*) FILTER (WHERE @m.status:pending@),"
@@ -522,28 +365,6 @@ count_statement(const Source *source)
 }
 
 /*
- * What tells that a contact's silence is over, for the message row m.
- */
-static const char *
-silent_condition(const Source *source, const char *within)
-{
-	StringInfoData condition;
-
-	initStringInfo(&condition);
-	appendStringInfoString(&condition,
-						   cac_expand(source,
-									  " AND NOT EXISTS (SELECT FROM @messages@ AS n"
-									  " WHERE @n.campaign_id@ @=@ @m.campaign_id@ AND @n.campaign_id@ @=@ $1"
-									  " AND @n.contact_id@ @=m.contact_id@ @m.contact_id@"
-									  " AND @n.message_type:message_2@)", NULL));
-	if (tell_campaign(source))
-		appendStringInfo(&condition, " AND %s", silent_in_campaign(source, within));
-	if (may_lack_campaign(source))
-		appendStringInfo(&condition, " AND %s", quiet_condition(source, within));
-	return condition.data;
-}
-
-/*
  * The Message 1 rows m of the campaign $1 that were sent before the cutoff $2,
  * the campaign's start being $3, and whose contacts have been silent.
  */
@@ -552,11 +373,11 @@ due_condition(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
-	fragments[0] = silent_condition(source, "$7");
+	fragments[0] = cac_silent_condition(source, "$7");
 	return cac_expand(source,
 					  "@m.campaign_id@ @=@ $1 AND @m.message_type:message_1@"
 					  " AND @m.status:sent,delivered,read@"
-					  " AND " MOMENT " @<@ $2@$1@",
+					  " AND " MESSAGE_MOMENT " @<@ $2@$1@",
 					  fragments);
 }
 
@@ -626,7 +447,7 @@ due_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
-	fragments[0] = silent_condition(source, "$4");
+	fragments[0] = cac_silent_condition(source, "$4");
 	return cac_expand(source,
 					  "SELECT pg_catalog.count(*) FILTER (WHERE old),"
 					  " pg_catalog.count(*) FILTER (WHERE silent),"
@@ -635,7 +456,7 @@ due_statement(const Source *source)
 					  " FROM (SELECT @m.id@ AS id, t.moment, t.moment @<@ $2 AS old,"
 					  "  CASE WHEN t.moment @<@ $2 THEN true@$1@ ELSE false END AS silent"
 					  "  FROM @messages@ AS m CROSS JOIN LATERAL"
-					  "   (SELECT " MOMENT " AS moment) AS t"
+					  "   (SELECT " MESSAGE_MOMENT " AS moment) AS t"
 					  "  WHERE @m.campaign_id@ @=@ $1 AND @m.message_type:message_1@"
 					  "   AND @m.status:sent,delivered,read@ OFFSET 0) AS message", fragments);
 }
@@ -714,7 +535,7 @@ sign_statement(const Source *source)
 							  " WHERE @c.status:sending@ OR $2 @<@ @c.completed_at@"
 							  " ORDER BY coalesce(@c.started_at@, @c.created_at@) DESC"
 							  " OFFSET 0) AS campaign", NULL);
-	if (tell_campaign(source) &&
+	if (cac_interactions_tell_campaign(source) &&
 		cac_source_column(source, TABLE_INTERACTIONS, "received_at")->name != NULL)
 		appendStringInfoString(&interactions,
 							   cac_expand(source,
@@ -723,9 +544,9 @@ sign_statement(const Source *source)
 										  "  WHERE @i.campaign_id@ @=@ campaign.id"
 										  "  AND $1 @<@ @i.received_at@ LIMIT 1) AS sign"
 										  " UNION ALL ", fragments));
-	if (may_lack_campaign(source))
+	if (cac_interactions_may_lack_campaign(source))
 	{
-		fragments[1] = lacks_campaign(source);
+		fragments[1] = cac_lacks_campaign(source);
 		appendStringInfoString(&interactions,
 							   cac_expand(source,
 										  "SELECT FROM @interactions@ AS i"
@@ -892,61 +713,6 @@ write_statement(const Source *source, bool with_status)
 				  " RETURNING @c.completed_at@", fragments);
 }
 
-/*
- * The messages of the campaign $1 that are pending, or in a status that no
- * label maps: by kind the former, by word the latter, with the oldest.
- */
-static char *
-unsent_statement(const Source *source)
-{
-	return cac_expand(source,
-					  "SELECT pending, second, word, pg_catalog.count(*), pg_catalog.min(created)"
-					  " FROM (SELECT coalesce(@m.status:pending@, false) AS pending,"
-					  "  CASE WHEN @m.status:pending@ THEN coalesce(@m.message_type:message_2@, false) ELSE false END AS second,"
-					  "  CASE WHEN @m.status:pending@ THEN NULL ELSE @m.status@::pg_catalog.text END AS word,"
-					  "  @m.created_at@ AS created"
-					  "  FROM @messages@ AS m WHERE @m.campaign_id@ @=@ $1"
-					  "  AND @m.message_type:message_1,message_2@"
-					  "  AND @m.status:sent,delivered,read,failed,no_interaction,ignored@ IS NOT TRUE) AS message"
-					  " GROUP BY 1, 2, 3 ORDER BY 1 DESC, 2, 4 DESC, word COLLATE pg_catalog.\"C\"", NULL);
-}
-
-/*
- * The contacts that the campaign $1 awaits, $3 its start: how many are silent,
- * and of these when the first and the last was sent Message 1; how many have
- * replied and have no Message 2 yet; how many have one that has not left.
- */
-static char *
-awaited_statement(const Source *source)
-{
-	const char *fragments[MAX_FRAGMENTS];
-
-	fragments[0] = silent_condition(source, "$4");
-	return cac_expand(source,
-					  "SELECT pg_catalog.count(*) FILTER (WHERE silent),"
-					  " pg_catalog.min(moment) FILTER (WHERE silent),"
-					  " pg_catalog.max(moment) FILTER (WHERE silent),"
-					  " pg_catalog.count(*) FILTER (WHERE NOT silent AND NOT followed),"
-					  " pg_catalog.count(*) FILTER (WHERE followed)"
-					  " FROM (SELECT pg_catalog.bool_and(silent) AS silent,"
-					  "  pg_catalog.bool_or(followed) AS followed, pg_catalog.max(moment) AS moment"
-					  "  FROM (SELECT @m.contact_id@ AS id,"
-					  "    CASE WHEN @m.contact_id@ IS NULL THEN @m.id@ END AS alone,"
-					  "    " MOMENT " AS moment,"
-					  "    CASE WHEN true@$1@ THEN true ELSE false END AS silent,"
-					  "    EXISTS (SELECT FROM @messages@ AS n"
-					  "     WHERE @n.campaign_id@ @=@ @m.campaign_id@ AND @n.campaign_id@ @=@ $1"
-					  "     AND @n.contact_id@ @=m.contact_id@ @m.contact_id@ AND @n.message_type:message_2@) AS followed"
-					  "   FROM @messages@ AS m WHERE @m.campaign_id@ @=@ $1"
-					  "    AND @m.message_type:message_1@ AND @m.status:sent,delivered,read@"
-					  "    AND NOT EXISTS (SELECT FROM @messages@ AS n"
-					  "     WHERE @n.campaign_id@ @=@ @m.campaign_id@ AND @n.campaign_id@ @=@ $1"
-					  "     AND @n.contact_id@ @=m.contact_id@ @m.contact_id@ AND @n.message_type:message_2@"
-					  "     AND @n.status:sent,delivered,read,failed,no_interaction@)"
-					  "   OFFSET 0) AS message"
-					  "  GROUP BY id, alone) AS contact", fragments);
-}
-
 static char *
 build_statement(const Source *source, StatementKind kind)
 {
@@ -965,9 +731,9 @@ build_statement(const Source *source, StatementKind kind)
 		case STATEMENT_COUNT:
 			return count_statement(source);
 		case STATEMENT_UNSENT:
-			return unsent_statement(source);
+			return cac_unsent_statement(source);
 		case STATEMENT_AWAITED:
-			return awaited_statement(source);
+			return cac_awaited_statement(source);
 		case STATEMENT_WITNESS:
 		case STATEMENT_WITNESS_NEXT:
 			return witness_statement(source, kind == STATEMENT_WITNESS_NEXT);
@@ -994,8 +760,35 @@ build_statement(const Source *source, StatementKind kind)
 			return write_statement(source, true);
 		case STATEMENT_WRITE_STATISTICS:
 			return write_statement(source, false);
+		case STATEMENT_PACE:
+			return cac_pace_statement(source);
+		case STATEMENT_OUTCOMES:
+		case STATEMENT_OUTCOMES_NAMED:
+			return cac_outcomes_statement(source, kind == STATEMENT_OUTCOMES_NAMED);
+		case STATEMENT_FUNNEL:
+			return cac_funnel_statement(source);
 	}
 	return NULL;				/* keep the compiler quiet */
+}
+
+/*
+ * The plan of a statement, prepared if this backend has not done so yet.
+ */
+static SPIPlanPtr
+statement_plan(Source *source, StatementKind kind, int nargs, Oid *types)
+{
+	if (source->plan[kind] == NULL)
+	{
+		const char *text = build_statement(source, kind);
+		SPIPlanPtr	plan = SPI_prepare(text, nargs, types);
+
+		if (plan == NULL)
+			elog(ERROR, "could not prepare \"%s\": %s", text,
+				 SPI_result_code_string(SPI_result));
+		SPI_keepplan(plan);
+		source->plan[kind] = plan;
+	}
+	return source->plan[kind];
 }
 
 /*
@@ -1009,24 +802,31 @@ cac_execute(Source *source, StatementKind kind, int nargs, Oid *types,
 		Datum *values, const char *nulls)
 {
 	MemoryContext caller = CurrentMemoryContext;
+	SPIPlanPtr	plan = statement_plan(source, kind, nargs, types);
 	int			code;
 
-	if (source->plan[kind] == NULL)
-	{
-		const char *text = build_statement(source, kind);
-		SPIPlanPtr	plan = SPI_prepare(text, nargs, types);
-
-		if (plan == NULL)
-			elog(ERROR, "could not prepare \"%s\": %s", text,
-				 SPI_result_code_string(SPI_result));
-		SPI_keepplan(plan);
-		source->plan[kind] = plan;
-	}
-	code = SPI_execute_plan(source->plan[kind], values, nulls,
-							cac_sees_one_snapshot(), 0);
+	code = SPI_execute_plan(plan, values, nulls, cac_sees_one_snapshot(), 0);
 	if (code < 0)
 		elog(ERROR, "could not execute a statement: %s",
 			 SPI_result_code_string(code));
 	MemoryContextSwitchTo(caller);
 	return (int64) SPI_processed;
+}
+
+/*
+ * cac_open
+ *		Likewise a statement whose rows may be many: fetch them from the portal,
+ *		and close it.
+ */
+Portal
+cac_open(Source *source, StatementKind kind, int nargs, Oid *types,
+		 Datum *values)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	SPIPlanPtr	plan = statement_plan(source, kind, nargs, types);
+	Portal		portal;
+
+	portal = SPI_cursor_open(NULL, plan, values, NULL, cac_sees_one_snapshot());
+	MemoryContextSwitchTo(caller);
+	return portal;
 }

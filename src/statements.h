@@ -33,10 +33,16 @@ typedef enum StatementKind
 	STATEMENT_MARK_BATCH_NEXT,
 	STATEMENT_FAIL,
 	STATEMENT_WRITE_STATUS,
-	STATEMENT_WRITE_STATISTICS
+	STATEMENT_WRITE_STATISTICS,
+	STATEMENT_PACE,
+	STATEMENT_OUTCOMES,
+	STATEMENT_OUTCOMES_NAMED,
+	STATEMENT_FUNNEL
 } StatementKind;
 
 extern int64 cac_execute(Source *source, StatementKind kind, int nargs,
 						 Oid *types, Datum *values, const char *nulls);
+extern Portal cac_open(Source *source, StatementKind kind, int nargs,
+					   Oid *types, Datum *values);
 
 #endif							/* CAC_STATEMENTS_H */

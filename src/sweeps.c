@@ -82,25 +82,35 @@ release_on_abort(XactEvent event, void *arg)
 }
 
 /*
+ * The lock of a sweep (or, with SWEEP_NONE, of a source): on the source's
+ * campaigns table, as an object of campaign_source with the sweep's number, so
+ * that it collides with nothing of anybody's.
+ */
+static LOCKTAG
+lock_tag(const Source *source, SweepKind kind)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, cac_catalog_relid(),
+					   source->relid[TABLE_CAMPAIGNS], kind);
+	return tag;
+}
+
+/*
  * Take a lock, for the session where one is given and for the transaction
  * otherwise; false if somebody else has it, and we are not to wait.
- *
- * The lock is on the source's campaigns table, as an object of campaign_source
- * with the sweep's number, so that it collides with nothing of anybody's.
  */
 static bool
 take(SessionLock *lock, const Source *source, SweepKind kind, bool wait)
 {
 	static bool registered = false;
-	LOCKTAG		tag;
+	LOCKTAG		tag = lock_tag(source, kind);
 
 	if (!registered)
 	{
 		RegisterXactCallback(release_on_abort, NULL);
 		registered = true;
 	}
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, cac_catalog_relid(),
-					   source->relid[TABLE_CAMPAIGNS], kind);
 	if (LockAcquire(&tag, ExclusiveLock, lock != NULL, !wait) == LOCKACQUIRE_NOT_AVAIL)
 		return false;
 	if (lock != NULL)
@@ -139,6 +149,20 @@ void
 cac_unlock_source(void)
 {
 	release(&source_lock);
+}
+
+/*
+ * cac_sweep_running
+ *		Is another session running this sweep?  On a standby nobody can tell.
+ */
+bool
+cac_sweep_running(const Source *source, SweepKind kind)
+{
+	LOCKTAG		tag = lock_tag(source, kind);
+	int			count;
+
+	(void) GetLockConflicts(&tag, ExclusiveLock, &count);
+	return count > 0;
 }
 
 static void

@@ -39,6 +39,7 @@ extern bool cac_lock_source(const Source *source, bool wait);
 extern void cac_unlock_source(void);
 extern SweepEnd cac_run_sweep(const SweepRequest *request, SweepResult *total);
 extern bool cac_serve_due_hints(const SweepHost *host);
+extern bool cac_sweep_running(const Source *source, SweepKind kind);
 extern SweepEnd cac_retry_campaigns(const SweepRequest *request);
 
 #endif							/* CAC_SWEEPS_H */

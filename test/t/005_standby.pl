@@ -100,6 +100,18 @@ for my $asked (
 }
 like($standby->safe_psql('shop', "SELECT detail FROM campaign_explain('$campaigns{closed}'::uuid) WHERE condition = 'closed by'"),
 	qr/^hand of ".*" at .*: stop$/, 'what was done by hand on the primary is known');
+my %reports = (
+	campaign_progress => "campaign_progress('public', '$as_of')",
+	campaign_overdue => "campaign_overdue('public', '$as_of')",
+	campaign_sweep_status => "campaign_sweep_status('public', '$as_of')",
+	campaign_outcomes => "campaign_outcomes('$campaigns{expired}'::uuid, as_of => '$as_of')",
+	campaign_funnel => "campaign_funnel('$campaigns{expired}'::uuid)");
+for my $report (sort keys %reports)
+{
+	my $rows = $standby->safe_psql('shop', "SELECT * FROM $reports{$report}");
+	isnt($rows, '', "$report works there");
+	is($rows, $primary->safe_psql('shop', "SELECT * FROM $reports{$report}"), 'and tells the same as on the primary');
+}
 
 # Promotion.
 
