@@ -531,7 +531,8 @@ explain_closed(Explanation *e)
 
 	explain(e->rsinfo, "closed", CONDITION_MET,
 			psprintf("status \"%s\"%s%s", j->row.status_text,
-					 facts->has_completed_at ? " since " : ", completed_at is not set",
+					 facts->has_completed_at ? " since " :
+					 facts->keeps_completed_at ? ", completed_at is not set" : "",
 					 facts->has_completed_at ? at(facts->completed_at) : ""),
 			DT_NOEND);
 	if (!cac_find_certificate(j->source, j->outcome->campaign_id, &certificate) ||

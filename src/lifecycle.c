@@ -87,7 +87,7 @@ close_campaign(Judgement *j)
 	cac_remember_closed(j->source, j->outcome->campaign_id, status,
 						closed_by(j->verdict.reason), kept, j->request->as_of);
 	cac_record_judged(j, "closed", status, cac_event_reason(j),
-					  cac_describe_tally(j, kept));
+					  cac_describe_tally(j, j->facts.keeps_completed_at ? kept : DT_NOBEGIN));
 	cac_log_closing(j, status);
 }
 

@@ -162,6 +162,17 @@ SELECT status FROM campaign_reopen(id('by hand'), 'not yet', as_of => '2025-01-0
 UPDATE campaigns SET status = 'completed' WHERE name = 'by hand';
 SELECT * FROM campaign_explain(id('by hand'), as_of => '2025-01-01 09:00+00') WHERE condition LIKE 'closed%';
 
+-- Nothing is heard of anybody: whose time is up is not marked, so it is not
+-- known when; but there are the 48 hours.
+SELECT blackout_after FROM campaign_alter('public', 'blackout_after', '1 hour');
+CALL campaign('unheard', 'sent sent');
+UPDATE messages SET updated_at = '2025-01-01 00:00+00';
+UPDATE interactions SET received_at = '2025-01-01 00:00+00';
+SELECT * FROM campaign_explain(id('unheard'), as_of => '2025-01-01 23:00+00') WHERE NOT ok;
+SELECT * FROM campaign_explain(id('unheard'), as_of => '2025-01-02 01:00+00') WHERE NOT ok;
+SELECT blackout_after FROM campaign_alter('public', 'blackout_after', NULL);
+SELECT * FROM campaign_explain(id('unheard'), as_of => '2025-01-02 01:00+00') WHERE NOT ok;
+
 -- The application's own statuses.
 CALL campaign('paused', 'sent pending', 'paused');
 SELECT * FROM campaign_explain(id('paused'), as_of => '2025-01-01 08:00+00');
