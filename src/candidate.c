@@ -27,6 +27,9 @@
 /* Campaigns that share one transaction of a host; below the 64 subtransactions
  * that other sessions' snapshots can hold. */
 #define CAMPAIGNS_PER_TRANSACTION	32
+/* When a campaign that was skipped by a sweep that comes by seldom is looked at
+ * again. */
+#define SKIPPED_RETRY_AFTER		USECS_PER_MINUTE
 /* After so many skips in a row, a sweep waits for the campaign's row. */
 #define SKIPS_BEFORE_WAITING		3
 /* For how long they may share it, in milliseconds. */
@@ -176,7 +179,8 @@ note_failure(Sweep *sweep, const char *campaign_id, CampaignRetry *retry,
 }
 
 /*
- * Note that the campaign in hand was held by somebody else.
+ * Note that the campaign in hand was held by somebody else.  The next round of
+ * a sweep that comes by seldom would be too late for it.
  */
 static void
 note_skip(Sweep *sweep, const char *campaign_id, const CampaignRetry *retry)
@@ -187,6 +191,8 @@ note_skip(Sweep *sweep, const char *campaign_id, const CampaignRetry *retry)
 	next.failures = retry ? retry->failures : 0;
 	next.skips = (retry ? retry->skips : 0) + 1;
 	next.retry_at = DT_NOBEGIN;
+	if (sweep->host != NULL && (sweep->kind == SWEEP_EXPIRED || sweep->kind == SWEEP_TIMEOUT))
+		next.retry_at = cac_after(sweep->as_of, SKIPPED_RETRY_AFTER);
 	cac_remember_retry(cac_source_open(sweep->source), sweep->kind, &next, NULL);
 }
 

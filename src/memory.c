@@ -284,13 +284,14 @@ cac_find_retry(const List *retries, const char *campaign_id)
 
 /*
  * cac_retry_waits
- *		Is the campaign still to be left alone?  A time later than any retry
- *		can be comes from a caller's as_of, and is not waited for.
+ *		Is the campaign still to be left alone, after an error?  A time later
+ *		than any retry can be comes from a caller's as_of, and is not waited
+ *		for.
  */
 bool
 cac_retry_waits(const CampaignRetry *retry, TimestampTz as_of)
 {
-	return retry != NULL && retry->retry_at > as_of &&
+	return retry != NULL && retry->failures > 0 && retry->retry_at > as_of &&
 		retry->retry_at <= cac_after(as_of, cac_retry_backoff(retry->failures));
 }
 
