@@ -48,10 +48,10 @@ turns('launcher', 'the launcher was killed');
 is(detail_of('launcher'), 'the launcher is not running', 'which is said');
 turns('', 'it is started again');
 
-$node->safe_psql('shop', 'ALTER TABLE campaign_armed RENAME TO gone');
-eventually($node, 'shop', "SELECT last_error ~ 'campaign_armed' FROM campaign_worker WHERE process = 'launcher'",
+$node->safe_psql('shop', 'ALTER TABLE campaign_source RENAME TO gone');
+eventually($node, 'shop', "SELECT last_error ~ 'is not installed' FROM campaign_worker WHERE process = 'launcher'",
 	'a visit fails');
-$node->safe_psql('shop', 'ALTER TABLE gone RENAME TO campaign_armed');
+$node->safe_psql('shop', 'ALTER TABLE gone RENAME TO campaign_source');
 $node->safe_psql('shop', "SELECT FROM campaign_alter('public', 'mode', 'active')");
 # (a worker that never leaves has not ended its visit)
 every_second($node, 'shop', 'public');
