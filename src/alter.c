@@ -381,9 +381,9 @@ alter_mapping(const char *name, const Setting *setting, const char *value)
 	SPI_freeplan(query.plan);
 
 	source = cac_source_open(name);
-	if (source->fault_code != 0 && strcmp(((SourceFault *) linitial(source->faults))->check, "tables") != 0)
-		cac_source_check(source);
-	cac_renew_message_trigger(source);	/* it names the status column */
+	cac_report_mapping(source, setting->name);
+	if (strcmp(setting->name, "columns") == 0)
+		cac_renew_message_trigger(source);	/* it names the status column */
 }
 
 /*

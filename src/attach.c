@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "rewrite/rewriteHandler.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -89,20 +90,26 @@ cac_arm(const char *name)
 /*
  * cac_check_source_free
  *		Refuse (42710) a name that a source has already.
+ *
+ * Whoever makes a source waits here for others that do: of two who want the
+ * same name, or the same table, the second is to be told that it is taken.
  */
 void
 cac_check_source_free(const char *name)
 {
 	ListCell   *lc;
-	List	   *sources = cac_source_list(false);
+	List	   *sources;
 
+	LockRelationOid(cac_catalog_relid(), ShareUpdateExclusiveLock);
+	sources = cac_source_list(false);
 	foreach(lc, sources)
 	{
 		if (strcmp(lfirst(lc), name) == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_DUPLICATE_OBJECT),
 					 errmsg("source \"%s\" already exists", name),
-					 errhint("Forget it first with campaign_detach('%s').", name)));
+					 errhint("Forget it first with campaign_detach(%s).",
+							 quote_literal_cstr(name))));
 	}
 }
 
@@ -161,14 +168,20 @@ check_relation_kind(SourceTable table, Oid relid)
 }
 
 /*
- * Refuse (42710) a table that is another source's already.
+ * Refuse (42710) a table that is another source's already, or a part of one, or
+ * of which one is a part: both would judge the same rows.
  */
 static void
 check_relation_free(Oid relid)
 {
 	static CatalogQuery query = CATALOG_QUERY(
-		"SELECT source FROM @.campaign_source"
-		" WHERE campaigns = $1 OR messages = $1 ORDER BY source LIMIT 1");
+		"WITH RECURSIVE above AS (SELECT $1 AS relid UNION"
+		"  SELECT i.inhparent FROM above JOIN pg_catalog.pg_inherits AS i ON i.inhrelid = above.relid),"
+		" below AS (SELECT $1 AS relid UNION"
+		"  SELECT i.inhrelid FROM below JOIN pg_catalog.pg_inherits AS i ON i.inhparent = below.relid)"
+		" SELECT source FROM @.campaign_source"
+		" WHERE EXISTS (SELECT FROM (TABLE above UNION TABLE below) AS t WHERE t.relid IN (campaigns, messages))"
+		" ORDER BY source LIMIT 1");
 	CatalogArguments arguments = {0};
 
 	cac_add_oid(&arguments, relid);
@@ -180,7 +193,8 @@ check_relation_free(Oid relid)
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("cannot attach %s: it belongs to source \"%s\"",
 						qualified_name(relid), other),
-				 errhint("Forget that one first with campaign_detach('%s').", other)));
+				 errhint("Forget that one first with campaign_detach(%s).",
+						 quote_literal_cstr(other))));
 	}
 }
 
@@ -232,7 +246,7 @@ insert_source(const AttachRequest *request)
 	static CatalogQuery query = CATALOG_QUERY(
 		"INSERT INTO @.campaign_source (source, campaigns, messages, interactions, contacts,"
 		" search_path, attached_names, columns, labels)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING");
 	CatalogArguments arguments = {0};
 
 	cac_add_name(&arguments, request->name);
@@ -242,7 +256,12 @@ insert_source(const AttachRequest *request)
 	cac_add_datum(&arguments, TEXTARRAYOID, table_names(request->relid), false);
 	cac_add_datum(&arguments, JSONBOID, JsonbPGetDatum(request->columns), false);
 	cac_add_datum(&arguments, JSONBOID, JsonbPGetDatum(request->labels), false);
-	cac_catalog_execute(&query, &arguments);
+	/* a snapshot that is too old to have seen the other raises 40001 */
+	if (cac_catalog_execute(&query, &arguments) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("source \"%s\", or one of its tables, is attached already",
+						request->name)));
 }
 
 /*
@@ -336,8 +355,8 @@ report_open_campaigns(Source *source)
 			(errmsg("source \"%s\" starts in shadow mode, as " INT64_FORMAT " of its campaigns are open",
 					source->name, count),
 			 errdetail_internal("%s", describe_activation(source)),
-			 errhint("SELECT * FROM campaign_preview('%s') shows each change; activate it with campaign_alter('%s', 'mode', 'active').",
-					 source->name, source->name)));
+			 errhint("SELECT * FROM campaign_preview(%s) shows each change; activate it with campaign_alter(%s, 'mode', 'active').",
+					 quote_literal_cstr(source->name), quote_literal_cstr(source->name))));
 	return true;
 }
 
@@ -401,25 +420,30 @@ cac_attach(const AttachRequest *request)
 	write_absent_columns(request);
 	write_completion_rule(cac_source_open(request->name));
 	write_no_silence(cac_source_open(request->name));
+	write_mode(request->name, "shadow");
 	cac_arm(request->name);
 
 	source = cac_source_open(request->name);
 	acts = cac_report_findings(source);
 	if (report_open_campaigns(source))
 		acts = false;
-	if (!acts)
-		write_mode(request->name, "shadow");
+	if (acts)
+		write_mode(request->name, "active");
 	cac_create_message_trigger(cac_source_open(request->name));
 }
 
 /*
- * Take the tables' present names for the right ones.
+ * Take the tables' present names for the right ones.  One that is gone keeps the
+ * name that it had.
  */
 void
 cac_accept_names(const Source *source)
 {
 	static CatalogQuery query = CATALOG_QUERY(
-		"UPDATE @.campaign_source SET attached_names = $2 WHERE source = $1");
+		"UPDATE @.campaign_source SET attached_names ="
+		" (SELECT pg_catalog.array_agg(coalesce(t.now, t.before) ORDER BY t.n)"
+		"  FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest(attached_names)) WITH ORDINALITY AS t(now, before, n))"
+		" WHERE source = $1");
 	CatalogArguments arguments = {0};
 
 	cac_add_name(&arguments, source->name);

@@ -66,6 +66,15 @@
 #define CAC_OWNS_TABLE(relid, role)	pg_class_ownercheck((relid), (role))
 #endif
 
+/* May a role use what is in a schema? */
+#if PG_VERSION_NUM >= 160000
+#define CAC_MAY_USE_SCHEMA(schema, role) \
+	(object_aclcheck(NamespaceRelationId, (schema), (role), ACL_USAGE) == ACLCHECK_OK)
+#else
+#define CAC_MAY_USE_SCHEMA(schema, role) \
+	(pg_namespace_aclcheck((schema), (role), ACL_USAGE) == ACLCHECK_OK)
+#endif
+
 /* Does this release have the setting transaction_timeout? */
 #if PG_VERSION_NUM >= 170000
 #define CAC_HAS_TRANSACTION_TIMEOUT	1

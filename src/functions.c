@@ -151,7 +151,7 @@ campaign_attach(PG_FUNCTION_ARGS)
 	cac_require_argument(request.name, "source", "Pass a name for the source.");
 	for (int i = 0; i < NUM_SOURCE_TABLES; i++)
 	{
-		if (!PG_ARGISNULL(1 + i))
+		if (!PG_ARGISNULL(1 + i) && OidIsValid(PG_GETARG_OID(1 + i)))
 			request.relid[i] = PG_GETARG_OID(1 + i);
 		else if (i == TABLE_CAMPAIGNS || i == TABLE_MESSAGES)
 			cac_require_argument(NULL, cac_table_names[i], "Pass the name of the table.");

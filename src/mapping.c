@@ -10,8 +10,10 @@
 
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
+#include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/varlena.h"
@@ -181,7 +183,7 @@ static const char *
 nearest(const char *word, const char *const *names, int count)
 {
 	const char *best = NULL;
-	int			len = Min(strlen(word), MAX_SHOWN);
+	int			len = pg_mbcliplen(word, strlen(word), MAX_SHOWN);
 	int			best_distance = len / 3 + 2;
 
 	for (int i = 0; i < count; i++)
@@ -214,6 +216,16 @@ quoted_list(const char *const *names, int count)
 	for (int i = 0; i < count; i++)
 		appendStringInfo(&list, "%s\"%s\"", i > 0 ? ", " : "", names[i]);
 	return list.data;
+}
+
+static char *
+as_json(const char *text)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	escape_json(&json, text);
+	return json.data;
 }
 
 /*
@@ -382,8 +394,8 @@ check_column_type(Source *source, const SourceColumn *column)
 		cac_source_set_fault(source, "time_zone", ERRCODE_DATATYPE_MISMATCH,
 				  psprintf("column \"%s\" of table %s of source \"%s\" has no time zone",
 						   column->name, table, source->name),
-				  psprintf("Name its zone: campaign_alter('%s', 'time_zone', 'UTC').",
-						   source->name));
+				  psprintf("Name its zone: campaign_alter(%s, 'time_zone', 'UTC').",
+						   quote_literal_cstr(source->name)));
 }
 
 /*
@@ -399,9 +411,9 @@ miss_column(Source *source, const SourceColumn *column, const char *name)
 	cac_source_set_fault(source, "columns", ERRCODE_UNDEFINED_COLUMN,
 			  psprintf("column \"%s\" of table %s of source \"%s\" does not exist",
 					   name, source->table[column->table], source->name),
-			  near ? psprintf("Perhaps it is column \"%s\"; then \"columns\" must say so: {\"%s\": {\"%s\": \"%s\"}}.",
+			  near ? psprintf("Perhaps it is column \"%s\"; then \"columns\" must say so: {\"%s\": {\"%s\": %s}}.",
 							  near, table_names[column->table],
-							  column->standard_name, near) :
+							  column->standard_name, as_json(near)) :
 			  "Give the column its name back, or say what it is called in \"columns\".");
 }
 
@@ -413,6 +425,8 @@ needed(const Source *source, const SourceColumn *column)
 {
 	char	   *name;
 
+	if (!JB_ROOT_IS_OBJECT(source->columns))
+		return column->need == COLUMN_REQUIRED;
 	if (column->need != COLUMN_OPTIONAL)
 		return true;
 	/* an interaction without a campaign is told by when it came */
@@ -480,7 +494,8 @@ cac_column_written(const SourceColumn *column)
 }
 
 /*
- * Find fault with a column that would be written twice by one statement.
+ * Find fault with a column that would be written twice by one statement, or that
+ * is written as one thing and read as another.
  */
 static void
 check_column_once(Source *source, const SourceColumn *column)
@@ -488,7 +503,7 @@ check_column_once(Source *source, const SourceColumn *column)
 	for (const SourceColumn *other = source->column; other < column; other++)
 		if (other->table == column->table && other->name != NULL &&
 			strcmp(other->name, column->name) == 0 &&
-			cac_column_written(other) && cac_column_written(column))
+			(cac_column_written(other) || cac_column_written(column)))
 			cac_source_set_fault(source, "columns", ERRCODE_DUPLICATE_COLUMN,
 								 psprintf("column \"%s\" of table %s of source \"%s\" is both \"%s\" and \"%s\"",
 										  column->name, source->table[column->table],
@@ -550,8 +565,8 @@ cac_load_columns(Source *source)
 		cac_source_set_fault(source, "columns", ERRCODE_UNDEFINED_COLUMN,
 							 psprintf("the tables of source \"%s\" do not tell any more when something came in",
 									  source->name),
-							 psprintf("Bring back one of interactions.received_at, messages.delivered_at, read_at and updated_at, or do without: campaign_alter('%s', 'blackout_after', NULL).",
-									  source->name));
+							 psprintf("Bring back one of interactions.received_at, messages.delivered_at, read_at and updated_at, or do without: campaign_alter(%s, 'blackout_after', NULL).",
+									  quote_literal_cstr(source->name)));
 }
 
 /*
@@ -694,6 +709,8 @@ check_overlap(Source *source, const SourceLabel *label)
 		if (strcmp(other->group, label->group) != 0)
 			continue;
 		for (int i = 0; i < label->count; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
 			for (int j = 0; j < other->count; j++)
 				if (strcmp(label->words[i], other->words[j]) == 0)
 					cac_source_set_fault(source, "labels", ERRCODE_INVALID_PARAMETER_VALUE,
@@ -701,6 +718,7 @@ check_overlap(Source *source, const SourceLabel *label)
 												  label->words[i], other->standard_name,
 												  label->standard_name, label->group),
 										 "Give one of the two other words in \"labels\"; null where there is none.");
+		}
 	}
 }
 

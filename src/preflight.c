@@ -13,7 +13,9 @@
 #include "access/genam.h"
 #include "access/relation.h"
 #include "access/sysattr.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -26,9 +28,11 @@
 #include "utils/rel.h"
 #include "utils/rls.h"
 
+#include "compat.h"
 #include "keys.h"
 #include "preflight.h"
 #include "template.h"
+#include "triggers.h"
 
 /* How many examples of a kind are told. */
 #define MAX_EXAMPLES	10
@@ -77,6 +81,20 @@ cac_preflight_query(const char *text)
 	return SPI_processed;
 }
 
+/*
+ * cac_alter_call
+ *		The SQL that changes a setting of a source.
+ */
+char *
+cac_alter_call(const Source *source, const char *setting, const char *value)
+{
+	bool		visible = RelationIsVisible(cac_catalog_relid());
+
+	return psprintf("SELECT %s(%s, '%s', %s);",
+					visible ? "campaign_alter" : cac_catalog_text("@.campaign_alter"),
+					quote_literal_cstr(source->name), setting, quote_literal_cstr(value));
+}
+
 static const char *
 own_column(const Source *source, SourceTable table, const char *standard_name)
 {
@@ -95,6 +113,14 @@ create_index(Oid relid)
 {
 	return get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE ?
 		"CREATE INDEX" : "CREATE INDEX CONCURRENTLY";
+}
+
+static AttrNumber
+own_attnum(const Source *source, SourceTable table, const char *standard_name)
+{
+	const char *name = own_column(source, table, standard_name);
+
+	return name ? get_attnum(source->relid[table], name) : InvalidAttrNumber;
 }
 
 /*
@@ -157,8 +183,8 @@ check_time_zone(Preflight *preflight)
 	if (columns.len > 0 && source->time_zone == NULL)
 		cac_find(preflight, FINDING_HOLD, ERRCODE_DATATYPE_MISMATCH,
 				 psprintf("there is no time zone to read these columns in: %s", columns.data),
-				 psprintf("SELECT campaign_alter(%s, 'time_zone', 'UTC'); -- or whichever zone the application writes them in",
-						  quote_literal_cstr(source->name)));
+				 psprintf("%s -- or whichever zone the application writes them in",
+						  cac_alter_call(source, "time_zone", "UTC")));
 }
 
 /*
@@ -235,21 +261,30 @@ check_comparable(Preflight *preflight, SourceTable table, const char *name,
 }
 
 /*
- * A foreign key of the table's campaign that leads elsewhere.
+ * A foreign key of the table's campaign that leads elsewhere, while none leads
+ * to the campaigns.  What a view of campaigns shows has its key elsewhere; so has
+ * a table whose own key references another.
  */
 static void
 check_foreign_key(Preflight *preflight, SourceTable table)
 {
 	const Source *source = preflight->source;
 	const char *name = own_column(source, table, "campaign_id");
+	Oid			campaigns = source->relid[TABLE_CAMPAIGNS];
 
-	if (name == NULL)
+	if (name == NULL || is_view(campaigns))
 		return;
-	if (cac_preflight_query(psprintf("SELECT confrelid::pg_catalog.regclass::pg_catalog.text FROM pg_catalog.pg_constraint"
-					   " WHERE contype = 'f' AND conrelid = %u AND conkey = ARRAY[%d]::pg_catalog.int2[]"
-					   " AND confrelid <> %u AND conparentid = 0",
-					   source->relid[table], get_attnum(source->relid[table], name),
-					   source->relid[TABLE_CAMPAIGNS])) > 0)
+	if (cac_preflight_query(psprintf("WITH known AS (SELECT %u::pg_catalog.oid AS relid UNION"
+									 "  SELECT inhparent FROM pg_catalog.pg_inherits WHERE inhrelid = %u UNION"
+									 "  SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = %u UNION"
+									 "  SELECT confrelid FROM pg_catalog.pg_constraint WHERE contype = 'f'"
+									 "   AND conrelid = %u AND conkey = ARRAY[%d]::pg_catalog.int2[])"
+									 " SELECT pg_catalog.min(confrelid::pg_catalog.regclass::pg_catalog.text) FROM pg_catalog.pg_constraint"
+									 " WHERE contype = 'f' AND conrelid = %u AND conkey = ARRAY[%d]::pg_catalog.int2[]"
+									 " HAVING NOT pg_catalog.bool_or(confrelid IN (TABLE known))",
+									 campaigns, campaigns, campaigns, campaigns,
+									 own_attnum(source, TABLE_CAMPAIGNS, "id"),
+									 source->relid[table], own_attnum(source, table, "campaign_id"))) > 0)
 		cac_find(preflight, FINDING_REFUSE, ERRCODE_INVALID_PARAMETER_VALUE,
 				 psprintf("column \"%s\" of %s references %s, not %s",
 						  name, source->table[table], cac_row_text(0, 1),
@@ -259,26 +294,29 @@ check_foreign_key(Preflight *preflight, SourceTable table)
 }
 
 /*
- * Messages of which none belongs to any campaign: of the first thousand.
+ * Messages of which none belongs to any campaign.  The first thousand nearly
+ * always tell; they may be what is left of campaigns that were deleted.
  */
 static void
 check_messages_belong(Preflight *preflight)
 {
 	const Source *source = preflight->source;
-	const char *campaign = quote_identifier(own_column(source, TABLE_MESSAGES, "campaign_id"));
+	const char *some = "SELECT pg_catalog.count(*), pg_catalog.count(c.*) FROM"
+		" (SELECT @m.campaign_id@ AS campaign FROM @messages@ AS m"
+		"  WHERE @m.campaign_id@ IS NOT NULL LIMIT 1000) AS m"
+		" LEFT JOIN @campaigns@ AS c ON @c.id@ @=@ m.campaign";
+	const char *any = "SELECT FROM @campaigns@ AS c"
+		" WHERE EXISTS (SELECT FROM @messages@ AS m WHERE @m.campaign_id@ @=@ @c.id@) LIMIT 1";
+	bool		strange;
 
-	cac_preflight_query(cac_expand(source,
-					 psprintf("SELECT pg_catalog.count(*), pg_catalog.count(c.*) FROM"
-							  " (SELECT m.%s AS campaign FROM @messages@ AS m"
-							  "  WHERE m.%s IS NOT NULL LIMIT 1000) AS m"
-							  " LEFT JOIN @campaigns@ AS c ON @c.id@ @=@ m.campaign",
-							  campaign, campaign), NULL));
-	if (cac_row_count(0, 1) > 0 && cac_row_count(0, 2) == 0)
+	cac_preflight_query(cac_expand(source, some, NULL));
+	strange = cac_row_count(0, 1) > 0 && cac_row_count(0, 2) == 0;
+	SPI_freetuptable(SPI_tuptable);
+	if (strange && cac_preflight_query(cac_expand(source, any, NULL)) == 0)
 		cac_find(preflight, FINDING_REFUSE, ERRCODE_INVALID_PARAMETER_VALUE,
 				 psprintf("the messages of %s belong to no campaign of %s",
 						  source->table[TABLE_MESSAGES], source->table[TABLE_CAMPAIGNS]),
 				 pstrdup("Attach tables that belong together."));
-	SPI_freetuptable(SPI_tuptable);
 }
 
 /*
@@ -327,13 +365,22 @@ check_rights(Preflight *preflight)
 {
 	const Source *source = preflight->source;
 	char	   *owner = GetUserNameFromId(source->owner, false);
+	int			before = list_length(preflight->findings);
 
 	for (int table = 0; table < NUM_SOURCE_TABLES; table++)
 	{
 		bool		written = table == TABLE_CAMPAIGNS || table == TABLE_MESSAGES;
+		Oid			schema;
 
 		if (source->table[table] == NULL)
 			continue;
+		schema = get_rel_namespace(source->relid[table]);
+		if (!CAC_MAY_USE_SCHEMA(schema, source->owner))
+			cac_find(preflight, FINDING_HOLD, ERRCODE_INSUFFICIENT_PRIVILEGE,
+					 psprintf("role \"%s\", as whom the worker acts, may not use schema \"%s\" of %s",
+							  owner, get_namespace_name(schema), source->table[table]),
+					 psprintf("GRANT USAGE ON SCHEMA %s TO %s;",
+							  quote_identifier(get_namespace_name(schema)), quote_identifier(owner)));
 		if (!owner_may(source, table, ACL_SELECT) ||
 			(written && !owner_may(source, table, ACL_UPDATE)))
 			cac_find(preflight, FINDING_HOLD, ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -349,6 +396,7 @@ check_rights(Preflight *preflight)
 					 psprintf("ALTER TABLE %s NO FORCE ROW LEVEL SECURITY; -- or: ALTER ROLE %s BYPASSRLS;",
 							  source->table[table], quote_identifier(owner)));
 	}
+	preflight->lacks_rights = list_length(preflight->findings) > before;
 }
 
 /* ----------------------------------------------------------------
@@ -410,14 +458,6 @@ has_status_index(Oid relid, AttrNumber status)
 	}
 	relation_close(rel, AccessShareLock);
 	return found;
-}
-
-static AttrNumber
-own_attnum(const Source *source, SourceTable table, const char *standard_name)
-{
-	const char *name = own_column(source, table, standard_name);
-
-	return name ? get_attnum(source->relid[table], name) : InvalidAttrNumber;
 }
 
 /*
@@ -587,9 +627,10 @@ check_statuses(Preflight *preflight)
 		advise(preflight,
 			   psprintf("statuses of messages that no label maps count as pending, and keep their campaigns open: %s",
 						counted_words(rows)),
-			   psprintf("SELECT campaign_alter(%s, 'labels', %s); -- or under the word that they stand for",
-						quote_literal_cstr(source->name),
-						quote_literal_cstr(psprintf("{\"messages\": {\"pending\": [%s]}}", pending_and(source, rows)))));
+			   rows == 1 && cac_row_text(0, 1) == NULL ? NULL :
+			   psprintf("%s -- or under the word that they stand for",
+						cac_alter_call(source, "labels",
+									   psprintf("{\"messages\": {\"pending\": [%s]}}", pending_and(source, rows)))));
 	SPI_freetuptable(SPI_tuptable);
 }
 
@@ -615,8 +656,8 @@ check_types(Preflight *preflight)
 		advise(preflight,
 			   psprintf("no message of an open campaign is a Message 1; their types are: %s",
 						counted_words(rows)),
-			   psprintf("SELECT campaign_alter(%s, 'labels', '{\"message_types\": {\"message_1\": \"...\", \"message_2\": \"...\"}}');",
-						quote_literal_cstr(source->name)));
+			   cac_alter_call(source, "labels",
+							  "{\"message_types\": {\"message_1\": \"...\", \"message_2\": \"...\"}}"));
 	SPI_freetuptable(SPI_tuptable);
 }
 
@@ -624,6 +665,35 @@ check_types(Preflight *preflight)
  *		What the rules would want to know
  * ----------------------------------------------------------------
  */
+
+/*
+ * The SQL that adds the columns which a table lacks, for the application to
+ * write, and says so to the source.  A view has to be given them by hand.
+ */
+static char *
+tell_launch(const Source *source, bool started, bool resumed)
+{
+	Oid			relid = source->relid[TABLE_CAMPAIGNS];
+	const char *columns[] = {started ? "started_at" : NULL, resumed ? "resumed_at" : NULL};
+	StringInfoData add;
+	StringInfoData mapping;
+
+	initStringInfo(&add);
+	initStringInfo(&mapping);
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		if (columns[i] == NULL)
+			continue;
+		if (get_attnum(relid, columns[i]) == InvalidAttrNumber)
+			appendStringInfo(&add, "%s ADD COLUMN %s timestamptz", add.len > 0 ? "," : "", columns[i]);
+		appendStringInfo(&mapping, "%s\"%s\": \"%s\"", mapping.len > 0 ? ", " : "", columns[i], columns[i]);
+	}
+	if (is_view(relid) && add.len > 0)
+		return NULL;
+	return psprintf("%s%s", add.len == 0 ? "" :
+					psprintf("ALTER TABLE %s%s; ", source->table[TABLE_CAMPAIGNS], add.data),
+					cac_alter_call(source, "columns", psprintf("{\"campaigns\": {%s}}", mapping.data)));
+}
 
 /*
  * When was a campaign launched, or resumed?
@@ -635,7 +705,6 @@ check_launch(Preflight *preflight)
 	const char *table = source->table[TABLE_CAMPAIGNS];
 	bool		started = own_column(source, TABLE_CAMPAIGNS, "started_at") != NULL;
 	bool		resumed = own_column(source, TABLE_CAMPAIGNS, "resumed_at") != NULL;
-	const char *columns = started ? "resumed_at" : resumed ? "started_at" : NULL;
 
 	if (started && resumed)
 		return;
@@ -644,12 +713,7 @@ check_launch(Preflight *preflight)
 		   psprintf("%s has neither \"started_at\" nor \"resumed_at\": a campaign that is launched, or resumed, long after it was created times out at once", table) :
 		   !started ? psprintf("%s has no \"started_at\": a campaign that is launched long after it was created times out at once", table) :
 		   psprintf("%s has no \"resumed_at\": a campaign that is resumed after a long pause times out at once", table),
-		   columns != NULL ?
-		   psprintf("ALTER TABLE %s ADD COLUMN %s timestamptz; SELECT campaign_alter(%s, 'columns', '{\"campaigns\": {\"%s\": \"%s\"}}');",
-					table, columns, quote_literal_cstr(source->name), columns, columns) :
-		   psprintf("ALTER TABLE %s ADD COLUMN started_at timestamptz, ADD COLUMN resumed_at timestamptz;"
-					" SELECT campaign_alter(%s, 'columns', '{\"campaigns\": {\"started_at\": \"started_at\", \"resumed_at\": \"resumed_at\"}}');",
-					table, quote_literal_cstr(source->name)));
+		   tell_launch(source, !started, !resumed));
 }
 
 /*
@@ -675,8 +739,7 @@ check_interactions(Preflight *preflight)
 		advise(preflight,
 			   psprintf("interactions in %s without a campaign are not matched to any, as it has no \"received_at\"",
 						source->table[TABLE_INTERACTIONS]),
-			   psprintf("SELECT campaign_alter(%s, 'columns', '{\"interactions\": {\"received_at\": \"...\"}}');",
-						quote_literal_cstr(source->name)));
+			   cac_alter_call(source, "columns", "{\"interactions\": {\"received_at\": \"...\"}}"));
 }
 
 /*
@@ -691,14 +754,25 @@ check_trigger(Preflight *preflight)
 		advise(preflight,
 			   psprintf("%s is a view, which cannot have the trigger: what ends a campaign is found by the next sweep",
 						source->table[TABLE_MESSAGES]), NULL);
-	else if (!cac_source_hinted(source))
+	else if (!cac_source_words_plain(source, "status") || !cac_source_words_plain(source, "message_type"))
 		advise(preflight,
-			   psprintf("the trigger \"%s\" on %s is missing or disabled: what ends a campaign is found by the next sweep",
-						HINT_TRIGGER, source->table[TABLE_MESSAGES]),
-			   psprintf("ALTER TABLE %s ENABLE TRIGGER %s; -- if it is there, or else: SELECT campaign_alter(%s, 'mode', '%s');",
-						source->table[TABLE_MESSAGES], HINT_TRIGGER,
-						quote_literal_cstr(source->name),
-						source->mode == MODE_ACTIVE ? "active" : "shadow"));
+			   psprintf("the trigger on %s cannot read words of this type, or collation: what ends a campaign is found by the next sweep",
+						source->table[TABLE_MESSAGES]), NULL);
+	else if (!cac_source_hinted(source))
+	{
+		char	   *trigger = cac_find_message_trigger(source->relid[TABLE_MESSAGES]);
+
+		advise(preflight,
+			   psprintf("the trigger \"%s\" on %s is %s: what ends a campaign is found by the next sweep",
+						HINT_TRIGGER, source->table[TABLE_MESSAGES],
+						trigger == NULL ? "missing" : strcmp(trigger, HINT_TRIGGER) == 0 ? "disabled" : "called otherwise"),
+			   trigger == NULL ?
+			   cac_alter_call(source, "mode", source->mode == MODE_ACTIVE ? "active" : "shadow") :
+			   strcmp(trigger, HINT_TRIGGER) == 0 ?
+			   psprintf("ALTER TABLE %s ENABLE TRIGGER %s;", source->table[TABLE_MESSAGES], HINT_TRIGGER) :
+			   psprintf("ALTER TRIGGER %s ON %s RENAME TO %s;", quote_identifier(trigger),
+						source->table[TABLE_MESSAGES], HINT_TRIGGER));
+	}
 }
 
 /* ----------------------------------------------------------------
@@ -710,23 +784,25 @@ static const struct
 {
 	const char *name;
 	void		(*check) (Preflight *preflight);
-	bool		needs_columns;	/* not made where any of them is at fault, nor
-								 * where the tables do not belong together */
+	bool		needs_columns;	/* not made where any of them is at fault, where
+								 * the owner may not read the tables, nor where
+								 * these do not belong together */
+	bool		advises;		/* finds nothing that prevents acting */
 }			checks[] = {
-	{"tables", check_faults, false},
-	{"columns", check_columns, false},
-	{"labels", check_faults, false},
-	{"time zone", check_time_zone, false},
+	{"tables", check_faults},
+	{"columns", check_columns},
+	{"labels", check_faults},
+	{"time zone", check_time_zone},
+	{"rights", check_rights, true},
 	{"relations", check_relations, true},
 	{"words", cac_check_words, true},
-	{"rights", check_rights, true},
-	{"indexes", check_indexes, true},
-	{"message types", check_types, true},
-	{"message statuses", check_statuses, true},
-	{"duplicates", check_duplicates, true},
-	{"launch", check_launch, true},
-	{"interactions", check_interactions, true},
-	{"trigger", check_trigger, true}
+	{"indexes", check_indexes, true, true},
+	{"message types", check_types, true, true},
+	{"message statuses", check_statuses, true, true},
+	{"duplicates", check_duplicates, true, true},
+	{"launch", check_launch, true, true},
+	{"interactions", check_interactions, true, true},
+	{"trigger", check_trigger, true, true}
 };
 
 /*
@@ -749,25 +825,38 @@ first_finding(List *findings, FindingSeverity severity)
 	return NULL;
 }
 
+/* Which checks to make */
+typedef enum Checks
+{
+	CHECKS_OF_FITNESS,			/* those without advice */
+	CHECKS_TO_ATTACH,			/* all but the trigger, which comes last */
+	CHECKS_ALL
+} Checks;
+
 static List *
-run_checks(Source *source, bool with_trigger)
+run_checks(Source *source, Checks which)
 {
 	Preflight	preflight = {.source = source};
 	bool		at_fault = columns_at_fault(source);
+	bool		as_owner = OidIsValid(source->owner) &&
+		has_privs_of_role(GetUserId(), source->owner);
 	SavedIdentity saved;
 
 	/* the owner's constraints and views may call functions of his */
-	cac_source_enter(source, OidIsValid(source->owner) &&
-					 has_privs_of_role(GetUserId(), source->owner), &saved);
+	cac_source_enter(source, as_owner, &saved);
 	for (int i = 0; i < lengthof(checks); i++)
 	{
 		preflight.check = checks[i].name;
 		if (at_fault && checks[i].needs_columns)
 			continue;
-		if (checks[i].check == check_trigger && !with_trigger)
+		if ((checks[i].advises && which == CHECKS_OF_FITNESS) ||
+			(checks[i].check == check_trigger && which != CHECKS_ALL))
 			continue;
 		checks[i].check(&preflight);
-		at_fault |= checks[i].check == check_relations && first_finding(preflight.findings, FINDING_REFUSE) != NULL;
+		if (checks[i].check == check_relations)
+			at_fault |= first_finding(preflight.findings, FINDING_REFUSE) != NULL;
+		else if (checks[i].check == check_rights && as_owner)
+			at_fault |= preflight.lacks_rights;
 	}
 	cac_leave(&saved);
 	return preflight.findings;
@@ -783,7 +872,7 @@ run_checks(Source *source, bool with_trigger)
 List *
 cac_preflight(Source *source)
 {
-	return run_checks(source, true);
+	return run_checks(source, CHECKS_ALL);
 }
 
 /*
@@ -818,7 +907,7 @@ list_findings(List *findings, FindingSeverity severity)
 bool
 cac_report_findings(Source *source)
 {
-	List	   *findings = run_checks(source, false);
+	List	   *findings = run_checks(source, CHECKS_TO_ATTACH);
 	Finding    *refusal = first_finding(findings, FINDING_REFUSE);
 	bool		acts = first_finding(findings, FINDING_HOLD) == NULL;
 
@@ -833,9 +922,49 @@ cac_report_findings(Source *source)
 				(acts ? errmsg("source \"%s\" could work better", source->name) :
 				 errmsg("source \"%s\" cannot act yet", source->name),
 				 errdetail_internal("%s", list_findings(findings, acts ? FINDING_ADVICE : FINDING_HOLD)),
-				 errhint("SELECT * FROM campaign_preflight('%s') lists all that was found.",
-						 source->name)));
+				 errhint("SELECT * FROM campaign_preflight(%s) lists all that was found.",
+						 quote_literal_cstr(source->name))));
 	return acts;
+}
+
+/*
+ * cac_report_mapping
+ *		Refuse "columns" or "labels", as they are now, with which nothing can be
+ *		done, in one error with all that is wrong; warn of what keeps the source
+ *		from acting.
+ *
+ * That a table is gone, or that the other of the two does not fit, is neither its
+ * fault nor mended by it.
+ */
+void
+cac_report_mapping(Source *source, const char *setting)
+{
+	List	   *all = run_checks(source, CHECKS_OF_FITNESS);
+	List	   *findings = NIL;
+	Finding    *refusal;
+	ListCell   *lc;
+
+	foreach(lc, all)
+	{
+		const char *check = ((Finding *) lfirst(lc))->check;
+
+		if (strcmp(check, "tables") != 0 &&
+			strcmp(check, strcmp(setting, "columns") == 0 ? "labels" : "columns") != 0)
+			findings = lappend(findings, lfirst(lc));
+	}
+	refusal = first_finding(findings, FINDING_REFUSE);
+	if (refusal != NULL)
+		ereport(ERROR,
+				(errcode(refusal->code),
+				 errmsg("cannot change \"%s\" of source \"%s\"", setting, source->name),
+				 errdetail_internal("%s", list_findings(findings, FINDING_REFUSE)),
+				 errhint("Nothing was changed.  Mend what is listed, and change it again.")));
+	if (findings != NIL)
+		ereport(WARNING,
+				(errmsg("source \"%s\" cannot act yet", source->name),
+				 errdetail_internal("%s", list_findings(findings, FINDING_HOLD)),
+				 errhint("SELECT * FROM campaign_preflight(%s) lists all that was found.",
+						 quote_literal_cstr(source->name))));
 }
 
 /*
@@ -850,12 +979,12 @@ cac_require_fit_to_act(Source *source)
 
 	if (columns_at_fault(source))
 		return;					/* so it does nothing, whatever its mode */
-	findings = run_checks(source, false);
+	findings = run_checks(source, CHECKS_OF_FITNESS);
 	if (first_finding(findings, FINDING_HOLD) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("source \"%s\" cannot act yet", source->name),
 				 errdetail_internal("%s", list_findings(findings, FINDING_HOLD)),
-				 errhint("SELECT * FROM campaign_preflight('%s') lists all that was found.",
-						 source->name)));
+				 errhint("SELECT * FROM campaign_preflight(%s) lists all that was found.",
+						 quote_literal_cstr(source->name))));
 }

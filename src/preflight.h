@@ -31,14 +31,18 @@ typedef struct Preflight
 	Source	   *source;
 	const char *check;			/* that is being made */
 	List	   *findings;
+	bool		lacks_rights;	/* may the owner not do all that is needed? */
 } Preflight;
 
 extern void cac_find(Preflight *preflight, FindingSeverity severity, int code,
 					 char *detail, char *fix);
+extern char *cac_alter_call(const Source *source, const char *setting,
+							const char *value);
 extern uint64 cac_preflight_query(const char *text);
 extern List *cac_preflight(Source *source);
 extern const char *cac_preflight_check(int n);
 extern bool cac_report_findings(Source *source);
+extern void cac_report_mapping(Source *source, const char *setting);
 extern void cac_require_fit_to_act(Source *source);
 
 /* words.c */

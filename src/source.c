@@ -474,13 +474,14 @@ check_names(Source *source)
 		now = RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, true);
 		if (OidIsValid(now) && now != source->relid[i])
 		{
-			source->fault_code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
-			source->fault = MemoryContextStrdup(source->context,
-												psprintf("source \"%s\" is held: the name %s now belongs to another table than the one attached",
-														 source->name, source->attached_name[i]));
-			source->fault_hint = MemoryContextStrdup(source->context,
-													 psprintf("To go on with %s, call campaign_alter('%s', 'mode', 'active'); otherwise detach the source.",
-															  source->table[i], source->name));
+			MemoryContext old = MemoryContextSwitchTo(source->context);
+
+			cac_source_set_fault(source, "tables", ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+								 psprintf("source \"%s\" is held: the name %s now belongs to another table than the one attached",
+										  source->name, source->attached_name[i]),
+								 psprintf("To go on with %s, call campaign_alter(%s, 'mode', 'active'); otherwise detach the source.",
+										  source->table[i], quote_literal_cstr(source->name)));
+			MemoryContextSwitchTo(old);
 			source->stale = true;	/* to be looked at again */
 			return;
 		}

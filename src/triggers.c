@@ -588,11 +588,12 @@ is_of_source(const HintKey *key, void *arg)
 }
 
 /*
- * The name of the trigger on a table, palloc'd; NULL if it has none.  The owner
- * may have given it another name.
+ * cac_find_message_trigger
+ *		The name of the trigger on a table, palloc'd; NULL if it has none.  The
+ *		owner may have given it another name.
  */
-static char *
-find_trigger(Oid relid)
+char *
+cac_find_message_trigger(Oid relid)
 {
 	Oid			function = LookupFuncName(CAC_QUALIFIED_NAMES(cac_catalog_text(TRIGGER_FUNCTION)),
 										  0, NULL, true);
@@ -617,14 +618,14 @@ void
 cac_ensure_message_trigger(const Source *source)
 {
 	if (source->table[TABLE_MESSAGES] != NULL &&
-		find_trigger(source->relid[TABLE_MESSAGES]) == NULL)
+		cac_find_message_trigger(source->relid[TABLE_MESSAGES]) == NULL)
 		cac_create_message_trigger(source);
 }
 
 static void
 drop_trigger(const Source *source)
 {
-	char	   *name = find_trigger(source->relid[TABLE_MESSAGES]);
+	char	   *name = cac_find_message_trigger(source->relid[TABLE_MESSAGES]);
 
 	if (name != NULL)
 		execute(psprintf("DROP TRIGGER %s ON %s", quote_identifier(name),

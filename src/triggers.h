@@ -7,6 +7,7 @@
 
 #include "source.h"
 
+extern char *cac_find_message_trigger(Oid relid);
 extern void cac_ensure_message_trigger(const Source *source);
 extern void cac_create_message_trigger(const Source *source);
 extern void cac_renew_message_trigger(const Source *source);

@@ -6,9 +6,11 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
+#include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -56,21 +58,32 @@ run_word_query(void *arg)
 }
 
 /*
- * Is the expression true?  Whatever it raises otherwise, *sqlstate says.
+ * Is the expression true?  Not if it raises an error, which is left in *error.
  */
 static bool
-is_true(const char *expression, int *sqlstate)
+is_true(const char *expression, ErrorData **error)
 {
 	WordQuery	word_query = {.text = psprintf("SELECT %s", expression)};
-	ErrorData  *error;
 
-	*sqlstate = 0;
-	if (!cac_attempt(run_word_query, &word_query, 0, &error))
-	{
-		*sqlstate = error->sqlerrcode;
-		return false;
-	}
-	return word_query.refused;
+	*error = NULL;
+	return cac_attempt(run_word_query, &word_query, 0, error) && word_query.refused;
+}
+
+/*
+ * Add a word to a list of literals.
+ */
+static void
+append_word(StringInfo list, const char *word)
+{
+	appendStringInfo(list, "%s%s", list->len > 0 ? ", " : "", quote_literal_cstr(word));
+}
+
+/* a table, qualified and quoted */
+static char *
+table_name(Oid relid)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  get_rel_name(relid));
 }
 
 static const char *
@@ -106,35 +119,104 @@ check_enum(WrittenWords *written, Oid type)
 }
 
 /*
- * A domain, over whatever, that does not take a word.
+ * The error that a domain, or the one below it, raises for a word; NULL if it
+ * takes it.
+ */
+static ErrorData *
+domain_error(const WrittenWords *written, const char *word)
+{
+	ErrorData  *error;
+
+	(void) is_true(psprintf("%s IS NULL", typed_word(written, word)), &error);
+	return error != NULL && error->sqlerrcode == ERRCODE_CHECK_VIOLATION &&
+		error->constraint_name != NULL ? error : NULL;
+}
+
+/*
+ * The SQL that lets a domain's constraint, which the error names, take some more
+ * words; NULL if there is none.  It is the domain's own, or one's below it: these
+ * are checked first.  A constraint that was not checked of what is
+ * there is not afterwards either.
+ */
+static char *
+widen_domain(const WrittenWords *written, const ErrorData *error, const char *words)
+{
+	const char *constraint = quote_identifier(error->constraint_name);
+	char	   *fix = NULL;
+
+	if (cac_preflight_query(psprintf("WITH RECURSIVE chain AS (SELECT %u::pg_catalog.oid AS type, 0 AS depth UNION ALL"
+									 "  SELECT t.typbasetype, chain.depth OPERATOR(pg_catalog.+) 1"
+									 "  FROM chain JOIN pg_catalog.pg_type AS t ON t.oid = chain.type WHERE t.typtype = 'd')"
+									 " SELECT pg_catalog.pg_get_expr(con.conbin, 0),"
+									 " CASE WHEN NOT con.convalidated THEN ' NOT VALID' END, chain.type"
+									 " FROM chain JOIN pg_catalog.pg_constraint AS con ON con.contypid = chain.type"
+									 " WHERE con.conname = %s ORDER BY chain.depth DESC LIMIT 1",
+									 written->column->type,
+									 quote_literal_cstr(error->constraint_name))) > 0)
+	{
+		char	   *not_valid = cac_row_text(0, 2);
+		const char *domain = type_name(atooid(cac_row_text(0, 3)), -1);
+
+		fix = psprintf("ALTER DOMAIN %s DROP CONSTRAINT %s; ALTER DOMAIN %s ADD CONSTRAINT %s CHECK (%s OR VALUE IN (%s))%s;",
+					   domain, constraint, domain, constraint, cac_row_text(0, 1), words,
+					   not_valid ? not_valid : "");
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return fix;
+}
+
+/*
+ * A domain, over whatever, that does not take a word.  Of several constraints
+ * each word is refused by one.
  */
 static void
 check_domain(WrittenWords *written)
 {
-	Oid			type = written->column->type;
-	StringInfoData refused;
-	int			sqlstate;
+	ErrorData  *error[lengthof(written->words)];
 
-	initStringInfo(&refused);
+	for (int i = 0; i < written->count; i++)
+		error[i] = domain_error(written, written->words[i]);
 	for (int i = 0; i < written->count; i++)
 	{
-		(void) is_true(psprintf("%s IS NULL", typed_word(written, written->words[i])), &sqlstate);
-		if (sqlstate == ERRCODE_CHECK_VIOLATION)
-			appendStringInfo(&refused, "%s%s", refused.len > 0 ? ", " : "",
-							 quote_literal_cstr(written->words[i]));
+		ErrorData  *first = error[i];
+		StringInfoData refused;
+
+		if (first == NULL)
+			continue;
+		initStringInfo(&refused);
+		for (int j = i; j < written->count; j++)
+			if (error[j] != NULL && strcmp(error[j]->constraint_name, first->constraint_name) == 0)
+			{
+				append_word(&refused, written->words[j]);
+				error[j] = NULL;
+			}
+		refuse(written,
+			   psprintf("constraint \"%s\" of domain %s of column \"%s\" of %s refuses %s",
+						first->constraint_name, format_type_be(written->column->type),
+						written->column->name, written->table, refused.data),
+			   widen_domain(written, first, refused.data));
 	}
-	if (refused.len == 0)
-		return;
-	cac_preflight_query(psprintf("SELECT pg_catalog.quote_ident(conname), pg_catalog.pg_get_expr(conbin, 0)"
-				   " FROM pg_catalog.pg_constraint WHERE contypid = %u ORDER BY 1 LIMIT 1", type));
-	refuse(written,
-		   psprintf("domain %s of column \"%s\" of %s refuses %s", format_type_be(type),
-					written->column->name, written->table, refused.data),
-		   SPI_processed == 0 ? NULL :
-		   psprintf("ALTER DOMAIN %s DROP CONSTRAINT %s; ALTER DOMAIN %s ADD CONSTRAINT %s CHECK (%s OR VALUE IN (%s));",
-					type_name(type, -1), cac_row_text(0, 1), type_name(type, -1),
-					cac_row_text(0, 1), cac_row_text(0, 2), refused.data));
-	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * The SQL that makes a column longer; NULL where that is its domain's matter.
+ * Our trigger, which depends on the column, has to go meanwhile.
+ */
+static char *
+widen_column(const WrittenWords *written, Oid type, int length)
+{
+	const Source *source = written->preflight->source;
+	char	   *alter;
+
+	if (type != written->column->type)
+		return NULL;
+	alter = psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s(%d);", written->table,
+					 quote_identifier(written->column->name),
+					 type == BPCHAROID ? "character" : "varchar", length);
+	if (written->column->table != TABLE_MESSAGES)
+		return alter;
+	return psprintf("DROP TRIGGER IF EXISTS " HINT_TRIGGER " ON %s; %s %s", written->table, alter,
+					cac_alter_call(source, "mode", source->mode == MODE_ACTIVE ? "active" : "shadow"));
 }
 
 /*
@@ -163,23 +245,61 @@ check_length(WrittenWords *written)
 			   psprintf("column \"%s\" of %s has %d characters, and needs %d",
 						written->column->name, written->table,
 						(int) (typmod - VARHDRSZ), needed),
-			   psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE varchar(%d);",
-						written->table, quote_identifier(written->column->name),
-						Max(needed, 20)));
+			   widen_column(written, type, Max(needed, 20)));
+}
+
+/* A CHECK constraint of a table, or of one of its partitions */
+typedef struct CheckConstraint
+{
+	Oid			relid;
+	char	   *name;
+	char	   *expression;
+	char	   *attnos;			/* of its columns, separated by spaces */
+	char	   *suffix;			/* NO INHERIT */
+	char	   *root;			/* the table that it is inherited from, if it is
+								 * not this one's own */
+	bool		validated;
+} CheckConstraint;
+
+/*
+ * Something, as an expression, that a column which we do not write may hold.
+ */
+static const char *
+some_value(Oid type)
+{
+	switch (TypeCategory(getBaseType(type)))
+	{
+		case TYPCATEGORY_BOOLEAN:
+			return "true";
+		case TYPCATEGORY_NUMERIC:
+			return "1";
+		case TYPCATEGORY_STRING:
+			return "'x'";
+		case TYPCATEGORY_DATETIME:
+			return "pg_catalog.now()";
+		case TYPCATEGORY_TIMESPAN:
+			return "'1 day'";
+		case TYPCATEGORY_ARRAY:
+			return "'{}'";
+		case TYPCATEGORY_ENUM:
+			return psprintf("pg_catalog.enum_first(NULL::%s)", type_name(getBaseType(type), -1));
+	}
+	return getBaseType(type) == UUIDOID ? "'00000000-0000-0000-0000-000000000000'" : "NULL";
 }
 
 /*
  * The value that a column of a row has to which a word is written: what else is
- * written with it, or NULL.  The first word is the one of an open campaign, or
+ * written with it, or what columns that we do not write are taken to hold.  The first word is the one of an open campaign, or
  * of a message that has failed.
  */
 static char *
-value_with_word(const WrittenWords *written, AttrNumber attno, const char *word)
+value_with_word(const WrittenWords *written, Oid relid, AttrNumber attno,
+				const char *word, bool others_null)
 {
 	const Source *source = written->preflight->source;
-	const char *name = get_attname(written->relid, attno, false);
-	Oid			type = get_atttype(written->relid, attno);
-	const char *value = "NULL";
+	const char *name = get_attname(relid, attno, false);
+	Oid			type = get_atttype(relid, attno);
+	const char *value = others_null ? "NULL" : some_value(type);
 
 	for (int i = 0; i < source->ncolumns; i++)
 	{
@@ -192,69 +312,108 @@ value_with_word(const WrittenWords *written, AttrNumber attno, const char *word)
 			value = quote_literal_cstr(word);
 		else if (strcmp(column->standard_name, "error_message") == 0)
 			value = "'...'";
-		else if (strcmp(column->standard_name, "updated_at") == 0 ||
-				 (strcmp(column->standard_name, "completed_at") == 0 &&
-				  strcmp(word, written->words[0]) != 0))
+		else if (strcmp(column->standard_name, "updated_at") == 0)
 			value = "pg_catalog.now()";
+		else if (strcmp(column->standard_name, "completed_at") == 0)
+			value = strcmp(word, written->words[0]) != 0 ? "pg_catalog.now()" : "NULL";
 	}
 	return psprintf("CAST(%s AS %s) AS %s", value, type_name(type, -1), quote_identifier(name));
 }
 
 /*
- * Does a constraint, on these columns, refuse a word?  A column that we do not
- * write may hold anything, and is taken for NULL.
+ * Does a constraint refuse a word in a row whose other columns are NULL, or hold
+ * something?  An error is left in *error.
  */
 static bool
-constraint_refuses(const WrittenWords *written, const char *expression,
-				   const char *attnos, const char *word)
+row_refused(const WrittenWords *written, const CheckConstraint *constraint,
+			const char *word, bool others_null, ErrorData **error)
 {
 	StringInfoData row;
-	char	   *copy = pstrdup(attnos);
-	char	   *attno;
+	char	   *copy = pstrdup(constraint->attnos);
 	char	   *next = NULL;
-	int			sqlstate;
 
 	initStringInfo(&row);
-	for (attno = strtok_r(copy, " ", &next); attno != NULL; attno = strtok_r(NULL, " ", &next))
+	for (char *attno = strtok_r(copy, " ", &next); attno != NULL; attno = strtok_r(NULL, " ", &next))
 		appendStringInfo(&row, "%s%s", row.len > 0 ? ", " : "",
-						 value_with_word(written, atoi(attno), word));
-	return is_true(psprintf("NOT (%s) FROM (SELECT %s) AS %s", expression, row.data,
-							quote_identifier(get_rel_name(written->relid))), &sqlstate);
+						 value_with_word(written, constraint->relid, atoi(attno), word, others_null));
+	return is_true(psprintf("NOT (%s) FROM (SELECT %s) AS %s", constraint->expression, row.data,
+							quote_identifier(get_rel_name(constraint->relid))), error);
 }
 
 /*
- * CHECK constraints that mention the column.
+ * Does a constraint refuse a word, whatever is in the columns that we do not
+ * write?  That cannot be known, but it is likely if it does so both where they
+ * are NULL and where they are not.
+ */
+static bool
+constraint_refuses(const WrittenWords *written, const CheckConstraint *constraint,
+				   const char *word)
+{
+	ErrorData  *error;
+
+	return row_refused(written, constraint, word, true, &error) &&
+		(row_refused(written, constraint, word, false, &error) || error != NULL);
+}
+
+static char *
+widen_constraint(const WrittenWords *written, const CheckConstraint *constraint, const char *words)
+{
+	const char *table = constraint->root ? constraint->root : table_name(constraint->relid);
+	const char *name = quote_identifier(constraint->name);
+
+	return psprintf("ALTER TABLE %s DROP CONSTRAINT %s, ADD CONSTRAINT %s CHECK (%s OR %s IN (%s))%s NOT VALID;%s",
+					table, name, name, constraint->expression,
+					quote_identifier(written->column->name), words, constraint->suffix,
+					!constraint->validated ? "" :
+					psprintf(" ALTER TABLE %s VALIDATE CONSTRAINT %s;", table, name));
+}
+
+/*
+ * CHECK constraints that mention the column, of the table and of its partitions
+ * or children.
  */
 static void
 check_constraints(WrittenWords *written)
 {
-	uint64		rows = cac_preflight_query(psprintf("SELECT conname, pg_catalog.pg_get_expr(conbin, conrelid),"
-									  " pg_catalog.array_to_string(conkey, ' ') FROM pg_catalog.pg_constraint"
-									  " WHERE conrelid = %u AND contype = 'c' AND %d = ANY (conkey) ORDER BY conname",
-									  written->relid, written->attno));
+	uint64		rows = cac_preflight_query(psprintf("WITH RECURSIVE tree AS (SELECT %u::pg_catalog.oid AS relid UNION"
+									  "  SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits AS i ON i.inhparent = tree.relid)"
+									  " SELECT con.conrelid, con.conname, pg_catalog.pg_get_expr(con.conbin, con.conrelid),"
+									  " pg_catalog.array_to_string(con.conkey, ' '), CASE WHEN con.connoinherit THEN ' NO INHERIT' ELSE '' END,"
+									  " CASE WHEN con.coninhcount > 0 THEN root.oid END, con.convalidated"
+									  " FROM tree JOIN pg_catalog.pg_constraint AS con ON con.conrelid = tree.relid"
+									  " JOIN pg_catalog.pg_attribute AS a ON a.attrelid = con.conrelid AND a.attnum = ANY (con.conkey)"
+									  " LEFT JOIN pg_catalog.pg_class AS root ON root.oid = pg_catalog.pg_partition_root(con.conrelid)"
+									  " WHERE con.contype = 'c' AND a.attname = %s AND (con.coninhcount = 0 OR con.conrelid = %u)"
+									  " ORDER BY con.conrelid <> %u, con.conname, con.conrelid",
+									  written->relid, quote_literal_cstr(written->column->name),
+									  written->relid, written->relid));
 	SPITupleTable *constraints = SPI_tuptable;
 
 	for (uint64 i = 0; i < rows; i++)
 	{
-		char	   *name = SPI_getvalue(constraints->vals[i], constraints->tupdesc, 1);
-		char	   *expression = SPI_getvalue(constraints->vals[i], constraints->tupdesc, 2);
-		char	   *attnos = SPI_getvalue(constraints->vals[i], constraints->tupdesc, 3);
+		HeapTuple	row = constraints->vals[i];
+		TupleDesc	tupdesc = constraints->tupdesc;
+		char	   *root = SPI_getvalue(row, tupdesc, 6);
+		CheckConstraint constraint = {
+			.relid = atooid(SPI_getvalue(row, tupdesc, 1)),
+			.name = SPI_getvalue(row, tupdesc, 2),
+			.expression = SPI_getvalue(row, tupdesc, 3),
+			.attnos = SPI_getvalue(row, tupdesc, 4),
+			.suffix = SPI_getvalue(row, tupdesc, 5),
+			.root = root ? table_name(atooid(root)) : NULL,
+			.validated = strcmp(SPI_getvalue(row, tupdesc, 7), "t") == 0
+		};
 		StringInfoData refused;
 
 		initStringInfo(&refused);
 		for (int j = 0; j < written->count; j++)
-			if (constraint_refuses(written, expression, attnos, written->words[j]))
-				appendStringInfo(&refused, "%s%s", refused.len > 0 ? ", " : "",
-								 quote_literal_cstr(written->words[j]));
+			if (constraint_refuses(written, &constraint, written->words[j]))
+				append_word(&refused, written->words[j]);
 		if (refused.len > 0)
 			refuse(written,
-				   psprintf("constraint \"%s\" of %s refuses %s in column \"%s\"", name,
-							written->table, refused.data, written->column->name),
-				   psprintf("ALTER TABLE %s DROP CONSTRAINT %s, ADD CONSTRAINT %s CHECK (%s OR %s IN (%s)) NOT VALID;"
-							" ALTER TABLE %s VALIDATE CONSTRAINT %s;",
-							written->table, quote_identifier(name), quote_identifier(name),
-							expression, quote_identifier(written->column->name), refused.data,
-							written->table, quote_identifier(name)));
+				   psprintf("constraint \"%s\" of %s refuses %s in column \"%s\"", constraint.name,
+							table_name(constraint.relid), refused.data, written->column->name),
+				   widen_constraint(written, &constraint, refused.data));
 	}
 	SPI_freetuptable(constraints);
 }
@@ -265,20 +424,21 @@ check_constraints(WrittenWords *written)
 static void
 check_word_table(WrittenWords *written)
 {
-	uint64		rows = cac_preflight_query(psprintf("SELECT f.confrelid::pg_catalog.regclass::pg_catalog.text, pg_catalog.quote_ident(a.attname)"
+	uint64		rows = cac_preflight_query(psprintf("SELECT f.confrelid, pg_catalog.quote_ident(a.attname)"
 									  " FROM pg_catalog.pg_constraint AS f JOIN pg_catalog.pg_attribute AS a"
 									  " ON a.attrelid = f.confrelid AND a.attnum = f.confkey[1]"
 									  " WHERE f.conrelid = %u AND f.contype = 'f' AND f.conkey = ARRAY[%d]::pg_catalog.int2[]"
-									  " AND f.conparentid = 0",
+									  " AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS p"
+									  "  WHERE p.oid = f.conparentid AND p.conrelid = f.conrelid)",
 									  written->relid, written->attno));
-	char	   *table = rows > 0 ? cac_row_text(0, 1) : NULL;
+	char	   *table = rows > 0 ? table_name(atooid(cac_row_text(0, 1))) : NULL;
 	char	   *column = rows > 0 ? cac_row_text(0, 2) : NULL;
-	int			sqlstate;
+	ErrorData  *error;
 
 	SPI_freetuptable(SPI_tuptable);
 	for (int i = 0; table != NULL && i < written->count; i++)
 		if (is_true(psprintf("NOT EXISTS (SELECT FROM %s WHERE %s::pg_catalog.text OPERATOR(pg_catalog.=) %s)",
-							 table, column, quote_literal_cstr(written->words[i])), &sqlstate))
+							 table, column, quote_literal_cstr(written->words[i])), &error))
 			refuse(written,
 				   psprintf("%s, which column \"%s\" of %s references, has no \"%s\"",
 							table, written->column->name, written->table, written->words[i]),

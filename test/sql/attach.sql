@@ -282,7 +282,8 @@ CREATE TABLE m2 (id int PRIMARY KEY, campaign_id int REFERENCES c2, contact_id i
 	message_type text, CHECK ((status = 'failed') = (error_message IS NOT NULL)));
 SELECT * FROM attach('{}', '{"messages": {"no_interaction": "no_interaction"}}', campaigns => 'c1', messages => 'm1', source => 'one');
 SELECT * FROM attach(campaigns => 'c2', messages => 'm2', source => 'two');
-SELECT s.source, p.detail, p.fix FROM campaign_source AS s, campaign_preflight(s.source) AS p WHERE check_name = 'words' AND NOT p.ok;
+SELECT s.source, p.detail, p.fix FROM campaign_source AS s, campaign_preflight(s.source) WITH ORDINALITY AS p(check_name, ok, detail, fix, n)
+	WHERE check_name = 'words' AND NOT p.ok ORDER BY s.source, p.n;
 SELECT fix FROM campaign_preflight('one') WHERE check_name = 'words' AND NOT ok \gexec
 SELECT fix FROM campaign_preflight('two') WHERE check_name = 'words' AND NOT ok \gexec
 SELECT s.source, p.detail FROM campaign_source AS s, campaign_preflight(s.source) AS p WHERE check_name = 'words' AND NOT p.ok;
