@@ -866,6 +866,9 @@ cac_source_check_rights(const Source *source, bool writing)
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("query would be affected by row-level security policy for table %s of source \"%s\"",
 							source->table[i], source->name),
+					 has_privs_of_role(GetUserId(), source->owner) ?
+					 errhint("A verdict needs all rows: ALTER TABLE %s NO FORCE ROW LEVEL SECURITY, or give the owner BYPASSRLS.",
+							 source->table[i]) :
 					 errhint("A verdict needs all rows: call it as the tables' owner, or as a role with BYPASSRLS.")));
 	}
 }

@@ -293,6 +293,24 @@ SELECT campaign_detach('one');
 SELECT * FROM attach(campaigns => 'c1', messages => 'm1', source => 'one');
 SELECT completion_rule, labels FROM campaign_source WHERE source = 'one';
 
+-- an owner from whom row-level security may hide rows
+CREATE TABLE c3 (LIKE c1 INCLUDING ALL);
+CREATE TABLE m3 (LIKE m1 INCLUDING ALL);
+GRANT ALL ON SCHEMA "Shop" TO attach_stranger;
+ALTER TABLE c3 OWNER TO attach_stranger;
+ALTER TABLE m3 OWNER TO attach_stranger;
+ALTER TABLE m3 ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+SET ROLE attach_stranger;
+SELECT * FROM attach(campaigns => 'c3', messages => 'm3', source => 'three');
+SELECT check_name, detail, fix FROM campaign_preflight('three') WHERE NOT ok AND check_name = 'rights';
+\set VERBOSITY default
+SELECT status FROM campaign_update_status(1, source => 'three');
+\set VERBOSITY terse
+SELECT fix FROM campaign_preflight('three') WHERE NOT ok AND check_name = 'rights' \gexec
+SELECT check_name, detail, fix FROM campaign_preflight('three') WHERE NOT ok AND check_name = 'rights';
+SELECT campaign_detach('three');
+RESET ROLE;
+
 -- all of its tables gone
 DROP TABLE c1, m1;
 SELECT check_name, detail, fix FROM campaign_preflight('one') WHERE NOT ok;
