@@ -518,48 +518,62 @@ callback_condition(const Source *source)
 }
 
 /*
- * A row if anything came in from outside after $1, in a campaign that is open
- * or was closed after $2.  The campaigns are visited newest first, each until
- * the first sign in it: interactions first, as there are fewer of them.  One
+ * A row for each of some campaigns in which anything came in from outside after
+ * $1: interactions are looked at first, as there are fewer of them.
+ */
+static char *
+sign_in(const Source *source, const char *campaigns)
+{
+	const char *fragments[MAX_FRAGMENTS];
+
+	fragments[0] = campaigns;
+	fragments[1] = callback_condition(source);
+	fragments[2] = "";
+	if (cac_interactions_tell_campaign(source) &&
+		cac_source_column(source, TABLE_INTERACTIONS, "received_at")->name != NULL)
+		fragments[2] = cac_expand(source,
+								  "SELECT FROM @$1@ CROSS JOIN LATERAL"
+								  " (SELECT FROM @interactions@ AS i"
+								  "  WHERE @i.campaign_id@ @=@ campaign.id"
+								  "  AND $1 @<@ @i.received_at@ LIMIT 1) AS sign"
+								  " UNION ALL ", fragments);
+	return cac_expand(source,
+					  "@$3@SELECT FROM @$1@ CROSS JOIN LATERAL"
+					  " (SELECT FROM @messages@ AS m"
+					  "  WHERE @m.campaign_id@ @=@ campaign.id AND (@$2@) LIMIT 1) AS sign",
+					  fragments);
+}
+
+/*
+ * A row if anything came in from outside after $1, in a campaign that is open,
+ * of which the newest are visited first, or was closed after $2.  An interaction
  * that tells no campaign is a sign whomever it is from.
  */
 static char *
 sign_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
-	StringInfoData interactions;
 
-	initStringInfo(&interactions);
-	fragments[0] = cac_expand(source,
-							  "(SELECT @c.id@ AS id FROM @campaigns@ AS c"
-							  " WHERE @c.status:sending@ OR $2 @<@ @c.completed_at@"
-							  " ORDER BY coalesce(@c.started_at@, @c.created_at@) DESC"
-							  " OFFSET 0) AS campaign", NULL);
-	if (cac_interactions_tell_campaign(source) &&
-		cac_source_column(source, TABLE_INTERACTIONS, "received_at")->name != NULL)
-		appendStringInfoString(&interactions,
-							   cac_expand(source,
-										  "SELECT FROM @$1@ CROSS JOIN LATERAL"
-										  " (SELECT FROM @interactions@ AS i"
-										  "  WHERE @i.campaign_id@ @=@ campaign.id"
-										  "  AND $1 @<@ @i.received_at@ LIMIT 1) AS sign"
-										  " UNION ALL ", fragments));
+	fragments[0] = sign_in(source,
+						   cac_expand(source,
+									  "(SELECT @c.id@ AS id FROM @campaigns@ AS c"
+									  " WHERE @c.status:sending@"
+									  " ORDER BY coalesce(@c.started_at@, @c.created_at@) DESC"
+									  " OFFSET 0) AS campaign", NULL));
+	fragments[1] = sign_in(source,
+						   cac_expand(source,
+									  "(SELECT @c.id@ AS id FROM @campaigns@ AS c"
+									  " WHERE @c.status:completed,failed@ AND $2 @<@ @c.completed_at@"
+									  " OFFSET 0) AS campaign", NULL));
+	fragments[2] = "";
 	if (cac_interactions_may_lack_campaign(source))
 	{
-		fragments[1] = cac_lacks_campaign(source);
-		appendStringInfoString(&interactions,
-							   cac_expand(source,
-										  "SELECT FROM @interactions@ AS i"
-										  " WHERE @$2@$1 @<@ @i.received_at@"
-										  " UNION ALL ", fragments));
+		fragments[3] = cac_lacks_campaign(source);
+		fragments[2] = cac_expand(source,
+								  " UNION ALL SELECT FROM @interactions@ AS i"
+								  " WHERE @$4@$1 @<@ @i.received_at@", fragments);
 	}
-	fragments[1] = interactions.data;
-	fragments[2] = callback_condition(source);
-	return cac_expand(source,
-					  "SELECT FROM (@$2@SELECT FROM @$1@ CROSS JOIN LATERAL"
-					  " (SELECT FROM @messages@ AS m"
-					  "  WHERE @m.campaign_id@ @=@ campaign.id AND (@$3@) LIMIT 1) AS sign)"
-					  " AS sign LIMIT 1", fragments);
+	return cac_expand(source, "SELECT FROM (@$1@@$3@ UNION ALL @$2@) AS sign LIMIT 1", fragments);
 }
 
 /*
