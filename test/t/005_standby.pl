@@ -55,6 +55,8 @@ my @acting = (
 	'CALL campaign_run_sweeps()',
 	"SELECT campaign_alter('public', 'mode', 'paused')",
 	'SELECT campaign_create_tables()',
+	"SELECT campaign_attach('again', 'campaigns', 'messages')",
+	"SELECT campaign_alter('public', 'labels', '{}')",
 	"SELECT campaign_detach('public')",
 	map { "SELECT $_()" } sort values %sweeps);
 for my $statement (@acting)
