@@ -6,13 +6,20 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
+#include "access/sysattr.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
+#include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
+#include "parser/parse_relation.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
@@ -25,7 +32,9 @@ typedef struct WrittenWords
 {
 	Preflight  *preflight;
 	const SourceColumn *column;
+	/* where they end up: below a view, in the table that it shows */
 	const char *table;			/* qualified and quoted */
+	const char *name;			/* of the column */
 	Oid			relid;
 	AttrNumber	attno;
 	const char *words[3];
@@ -112,7 +121,7 @@ check_enum(WrittenWords *written, Oid type)
 								   CStringGetDatum(written->words[i])))
 			refuse(written,
 				   psprintf("type %s of column \"%s\" of %s has no value \"%s\"",
-							format_type_be(type), written->column->name,
+							format_type_be(type), written->name,
 							written->table, written->words[i]),
 				   psprintf("ALTER TYPE %s ADD VALUE %s; -- and commit before anything else",
 							type_name(type, -1), quote_literal_cstr(written->words[i])));
@@ -193,13 +202,14 @@ check_domain(WrittenWords *written)
 		refuse(written,
 			   psprintf("constraint \"%s\" of domain %s of column \"%s\" of %s refuses %s",
 						first->constraint_name, format_type_be(written->column->type),
-						written->column->name, written->table, refused.data),
+						written->name, written->table, refused.data),
 			   widen_domain(written, first, refused.data));
 	}
 }
 
 /*
- * The SQL that makes a column longer; NULL where that is its domain's matter.
+ * The SQL that makes a column longer; NULL where that is its domain's matter, or
+ * where a view would have to go first.
  * Our trigger, which depends on the column, has to go meanwhile.
  */
 static char *
@@ -208,10 +218,11 @@ widen_column(const WrittenWords *written, Oid type, int length)
 	const Source *source = written->preflight->source;
 	char	   *alter;
 
-	if (type != written->column->type)
+	if (type != written->column->type || written->relid != source->relid[written->column->table] ||
+		get_rel_relkind(written->relid) == RELKIND_VIEW)
 		return NULL;
 	alter = psprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s(%d);", written->table,
-					 quote_identifier(written->column->name),
+					 quote_identifier(written->name),
 					 type == BPCHAROID ? "character" : "varchar", length);
 	if (written->column->table != TABLE_MESSAGES)
 		return alter;
@@ -243,7 +254,7 @@ check_length(WrittenWords *written)
 	if (needed > typmod - (int32) VARHDRSZ)
 		refuse(written,
 			   psprintf("column \"%s\" of %s has %d characters, and needs %d",
-						written->column->name, written->table,
+						written->name, written->table,
 						(int) (typmod - VARHDRSZ), needed),
 			   widen_column(written, type, Max(needed, 20)));
 }
@@ -308,15 +319,15 @@ value_with_word(const WrittenWords *written, Oid relid, AttrNumber attno,
 		if (column->table != written->column->table || column->name == NULL ||
 			strcmp(column->name, name) != 0)
 			continue;
-		if (strcmp(column->standard_name, "status") == 0)
-			value = quote_literal_cstr(word);
-		else if (strcmp(column->standard_name, "error_message") == 0)
+		if (strcmp(column->standard_name, "error_message") == 0)
 			value = "'...'";
 		else if (strcmp(column->standard_name, "updated_at") == 0)
 			value = "pg_catalog.now()";
 		else if (strcmp(column->standard_name, "completed_at") == 0)
 			value = strcmp(word, written->words[0]) != 0 ? "pg_catalog.now()" : "NULL";
 	}
+	if (strcmp(name, written->name) == 0)
+		value = quote_literal_cstr(word);
 	return psprintf("CAST(%s AS %s) AS %s", value, type_name(type, -1), quote_identifier(name));
 }
 
@@ -363,7 +374,7 @@ widen_constraint(const WrittenWords *written, const CheckConstraint *constraint,
 
 	return psprintf("ALTER TABLE %s DROP CONSTRAINT %s, ADD CONSTRAINT %s CHECK (%s OR %s IN (%s))%s NOT VALID;%s",
 					table, name, name, constraint->expression,
-					quote_identifier(written->column->name), words, constraint->suffix,
+					quote_identifier(written->name), words, constraint->suffix,
 					!constraint->validated ? "" :
 					psprintf(" ALTER TABLE %s VALIDATE CONSTRAINT %s;", table, name));
 }
@@ -385,7 +396,7 @@ check_constraints(WrittenWords *written)
 									  " LEFT JOIN pg_catalog.pg_class AS root ON root.oid = pg_catalog.pg_partition_root(con.conrelid)"
 									  " WHERE con.contype = 'c' AND a.attname = %s AND (con.coninhcount = 0 OR con.conrelid = %u)"
 									  " ORDER BY con.conrelid <> %u, con.conname, con.conrelid",
-									  written->relid, quote_literal_cstr(written->column->name),
+									  written->relid, quote_literal_cstr(written->name),
 									  written->relid, written->relid));
 	SPITupleTable *constraints = SPI_tuptable;
 
@@ -412,7 +423,7 @@ check_constraints(WrittenWords *written)
 		if (refused.len > 0)
 			refuse(written,
 				   psprintf("constraint \"%s\" of %s refuses %s in column \"%s\"", constraint.name,
-							table_name(constraint.relid), refused.data, written->column->name),
+							table_name(constraint.relid), refused.data, written->name),
 				   widen_constraint(written, &constraint, refused.data));
 	}
 	SPI_freetuptable(constraints);
@@ -441,9 +452,49 @@ check_word_table(WrittenWords *written)
 							 table, column, quote_literal_cstr(written->words[i])), &error))
 			refuse(written,
 				   psprintf("%s, which column \"%s\" of %s references, has no \"%s\"",
-							table, written->column->name, written->table, written->words[i]),
+							table, written->name, written->table, written->words[i]),
 				   psprintf("INSERT INTO %s (%s) VALUES (%s);", table, column,
 							quote_literal_cstr(written->words[i])));
+}
+
+/*
+ * The column that a column of a view is, in the table or view below; false where
+ * PostgreSQL itself does not know, as an INSTEAD OF trigger or a rule does the
+ * writing.
+ */
+static bool
+descend_view(WrittenWords *written)
+{
+	Relation	view = relation_open(written->relid, AccessShareLock);
+	Query	   *query = get_view_query(view);
+	TargetEntry *entry = get_tle_by_resno(query->targetList, written->attno);
+	bool		found = false;
+
+	if ((view->trigdesc == NULL || !view->trigdesc->trig_update_instead_row) &&
+		view->rd_rules->numLocks == 1 && list_length(query->jointree->fromlist) == 1 &&
+		IsA(linitial(query->jointree->fromlist), RangeTblRef) &&
+		entry != NULL && IsA(entry->expr, Var))
+	{
+		Var		   *var = castNode(Var, entry->expr);
+		RangeTblEntry *below = rt_fetch(var->varno, query->rtable);
+
+		if (below->rtekind == RTE_RELATION && var->varattno > 0)
+		{
+			Bitmapset  *filtered = NULL;
+
+			pull_varattnos(query->jointree->quals, var->varno, &filtered);
+			if (RelationHasCheckOption(view) &&
+				bms_is_member(var->varattno - FirstLowInvalidHeapAttributeNumber, filtered))
+				cac_find(written->preflight, FINDING_ADVICE, 0,
+						 psprintf("%s, WITH CHECK OPTION, refuses the words of column \"%s\" that it does not show",
+								  table_name(written->relid), entry->resname), NULL);
+			written->relid = below->relid;
+			written->attno = var->varattno;
+			found = true;
+		}
+	}
+	relation_close(view, AccessShareLock);
+	return found;
 }
 
 static void
@@ -454,9 +505,12 @@ check_column(Preflight *preflight, SourceTable table, const char *const *standar
 	Oid			base;
 
 	written.column = cac_source_column(source, table, "status");
-	written.table = source->table[table];
 	written.relid = source->relid[table];
 	written.attno = get_attnum(written.relid, written.column->name);
+	while (get_rel_relkind(written.relid) == RELKIND_VIEW && descend_view(&written))
+		;
+	written.table = table_name(written.relid);
+	written.name = get_attname(written.relid, written.attno, false);
 	for (int i = 0; i < count; i++)
 	{
 		const SourceLabel *label = cac_source_label(source, cac_table_names[table], standard_words[i]);

@@ -234,6 +234,24 @@ SELECT conrelid::regclass, conname, connoinherit, convalidated, coninhcount FROM
 	WHERE conrelid IN ('cc'::regclass, 'mc'::regclass, 'mc1'::regclass) AND contype = 'c' AND conname IN ('known', 'o"wn', 'alone', 'later') ORDER BY conrelid::regclass::text, conname;
 
 --
+-- Views: what the tables below them refuse; not what an INSTEAD OF trigger may do
+--
+CREATE TABLE below (no int PRIMARY KEY, state text NOT NULL CONSTRAINT states CHECK (state IN ('sending', 'over')), made timestamptz NOT NULL, kind text);
+CREATE VIEW above AS SELECT no AS id, state AS status, made AS created_at FROM below WHERE kind = 'x' WITH CHECK OPTION;
+CREATE TABLE m_below (id int PRIMARY KEY, campaign_id int, contact_id int, message_type text, state varchar(5));
+CREATE VIEW m_between AS SELECT message_type, state AS status, id, campaign_id, contact_id FROM m_below;
+CREATE VIEW m_above AS SELECT * FROM m_between WHERE status <> 'failed' WITH LOCAL CHECK OPTION;
+SELECT mode FROM campaign_attach('views', 'above', 'm_above');
+SELECT detail, fix FROM fixes WHERE check_name = 'words' ORDER BY n;
+SELECT campaign_detach('views');
+CREATE FUNCTION write_below() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+CREATE TRIGGER write INSTEAD OF UPDATE ON above FOR EACH ROW EXECUTE FUNCTION write_below();
+CREATE TRIGGER write INSTEAD OF UPDATE ON m_above FOR EACH ROW EXECUTE FUNCTION write_below();
+SELECT mode FROM campaign_attach('views', 'above', 'm_above');
+SELECT detail, fix FROM fixes WHERE check_name = 'words' ORDER BY n;
+SELECT campaign_detach('views');
+
+--
 -- Partitions: each has the trigger as long as it is one; none can be attached besides
 --
 SELECT campaign_attach('part', 'cl', 'mc1');
