@@ -453,6 +453,8 @@ collect(TimestampTz now)
 			launched[i].handle = NULL;
 			visit_ended(&slots[i], now);
 		}
+		else if (slots[i].state == SLOT_LINGERING && slots[i].dboid == error_dboid)
+			show_error(InvalidOid, ""); /* its first cycle went well */
 		else if (slots[i].state == SLOT_STARTING && launched[i].handle == NULL &&
 				 TimestampDifferenceExceeds(slots[i].started_at, now, ORPHAN_MS))
 			cac_slot_lost(&slots[i].claim, "worker asked for by an earlier launcher did not come");

@@ -542,9 +542,7 @@ cac_collect(SlotReport *slots, NewsReport *news)
 		memcpy(slots[i].last_error, slot->last_error, CAC_MESSAGE_LEN);
 
 		if (slot->state == SLOT_EXITED)
-		{
 			slot->state = SLOT_FREE;
-		}
 	}
 
 	memcpy(news, &shared->news, sizeof(NewsReport));
