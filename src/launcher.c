@@ -587,7 +587,7 @@ start_due_workers(TimestampTz now)
  * A worker looks by itself whether somebody wants its database for himself, but
  * cannot in the middle of a statement.  One that has been at work for a while is
  * looked after from here, and interrupted if it is in the way.  Returns when to
- * look again; DT_NOEND: nobody is at work.
+ * look again; DT_NOEND: nobody is at work, or about to be.
  */
 static TimestampTz
 interrupt_workers_in_the_way(TimestampTz now)
@@ -596,10 +596,12 @@ interrupt_workers_in_the_way(TimestampTz now)
 
 	for (int i = 0; i < cac_max_workers; i++)
 	{
-		if (slots[i].pid == 0)
+		/* one that is being started does not tell us when it has got to work */
+		if (slots[i].pid == 0 && launched[i].handle == NULL)
 			continue;
 		look_again = TimestampTzPlusMilliseconds(now, IN_THE_WAY_MS);
-		if (TimestampDifferenceExceeds(slots[i].started_at, now, IN_THE_WAY_MS) &&
+		if (slots[i].pid != 0 &&
+			TimestampDifferenceExceeds(slots[i].started_at, now, IN_THE_WAY_MS) &&
 			cac_database_wanted(slots[i].dboid))
 			kill(slots[i].pid, SIGINT);
 	}
@@ -647,10 +649,8 @@ run_cycle(TimestampTz now)
 	collect(now);
 	if (cac_enabled)
 	{
-		TimestampTz look_again = interrupt_workers_in_the_way(now);
-
 		next_wake = start_due_workers(now);
-		return Min(next_wake, look_again);
+		return Min(next_wake, interrupt_workers_in_the_way(now));
 	}
 
 	next_wake = TimestampTzPlusMilliseconds(now, MAX_WAIT_MS);
