@@ -291,6 +291,7 @@ SELECT campaign_detach('s');
 --
 CREATE ROLE rough_owner;
 CREATE ROLE rough_member IN ROLE rough_owner;
+CREATE ROLE rough_reader;
 CREATE SCHEMA closed;
 CREATE TABLE closed.c (LIKE cl INCLUDING ALL);
 CREATE TABLE closed.m (LIKE ml INCLUDING ALL);
@@ -300,6 +301,17 @@ SELECT mode FROM campaign_attach('closed', 'closed.c', 'closed.m');
 SELECT detail, fix FROM fixes WHERE check_name = 'rights';
 SELECT fix FROM fixes WHERE check_name = 'rights' \gexec
 SELECT detail, fix FROM fixes WHERE check_name = 'rights';
+-- functions in constraints run with the owner's rights, whoever asks
+CREATE FUNCTION tell(text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'here is %', current_user; RETURN true; END $$;
+ALTER TABLE closed.c ADD CONSTRAINT tells CHECK (tell(status));
+GRANT USAGE ON SCHEMA rough TO rough_owner, rough_reader;
+GRANT USAGE ON SCHEMA closed TO rough_reader;
+GRANT SELECT ON ALL TABLES IN SCHEMA closed TO rough_reader;
+SELECT count(*) FROM campaign_preflight('closed') WHERE check_name = 'words' AND ok;
+SET ROLE rough_reader;
+SELECT count(*) FROM campaign_preflight('closed') WHERE check_name = 'words' AND ok;
+RESET ROLE;
+ALTER TABLE closed.c DROP CONSTRAINT tells;
 SET ROLE rough_member;
 SELECT campaign_detach('closed');
 SELECT mode FROM campaign_attach('closed', 'closed.c', 'closed.m');
@@ -326,5 +338,5 @@ SELECT tgname FROM pg_trigger WHERE tgrelid = 'ml'::regclass;
 SET client_min_messages = warning;
 DROP SCHEMA rough CASCADE;
 DROP SCHEMA "Ext@ %s";
-DROP OWNED BY rough_owner, rough_member;
-DROP ROLE rough_owner, rough_member;
+DROP OWNED BY rough_owner, rough_member, rough_reader;
+DROP ROLE rough_owner, rough_member, rough_reader;
