@@ -110,14 +110,14 @@ explain_source(Explanation *e)
 	if (cac_source_acts(source))
 		detail = psprintf("source \"%s\" is active", source->name);
 	else if (source->mode == MODE_PAUSED)
-		detail = psprintf("source \"%s\" is paused: nothing is done. Activate it with campaign_alter('%s', 'mode', 'active').",
-						  source->name, source->name);
+		detail = psprintf("source \"%s\" is paused: nothing is done. Activate it with campaign_alter(%s, 'mode', 'active').",
+						  source->name, quote_literal_cstr(source->name));
 	else if (!source->armed)
-		detail = psprintf("source \"%s\" was not activated in this database: nothing is done. Activate it with campaign_alter('%s', 'mode', 'active').",
-						  source->name, source->name);
+		detail = psprintf("source \"%s\" was not activated in this database: nothing is done. Activate it with campaign_alter(%s, 'mode', 'active').",
+						  source->name, quote_literal_cstr(source->name));
 	else
-		detail = psprintf("source \"%s\" is in shadow mode: what would be done is recorded, not done. Activate it with campaign_alter('%s', 'mode', 'active').",
-						  source->name, source->name);
+		detail = psprintf("source \"%s\" is in shadow mode: what would be done is recorded, not done. Activate it with campaign_alter(%s, 'mode', 'active').",
+						  source->name, quote_literal_cstr(source->name));
 	explain(e->rsinfo, "source acts", CONDITION(cac_source_acts(source)),
 			detail, DT_NOEND);
 }

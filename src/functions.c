@@ -342,8 +342,8 @@ campaign_update_status(PG_FUNCTION_ARGS)
 		ereport(NOTICE,
 				(errmsg("source \"%s\" is not active, so nothing is changed",
 						source->name),
-				 errhint("Activate it with campaign_alter('%s', 'mode', 'active').",
-						 source->name)));
+				 errhint("Activate it with campaign_alter(%s, 'mode', 'active').",
+						 quote_literal_cstr(source->name))));
 	cac_judge_campaign(source, cac_key_argument(fcinfo, source), &request, &outcome);
 	if (!outcome.found)
 		cac_raise_no_campaign(source, outcome.campaign_id);
@@ -385,8 +385,8 @@ require_acting_source(const Source *source)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("source \"%s\" is not active", source->name),
-				 errhint("Activate it with campaign_alter('%s', 'mode', 'active').",
-						 source->name)));
+				 errhint("Activate it with campaign_alter(%s, 'mode', 'active').",
+						 quote_literal_cstr(source->name))));
 }
 
 /*

@@ -559,8 +559,8 @@ cac_load_columns(Source *source)
 		cac_source_set_fault(source, "columns", ERRCODE_UNDEFINED_COLUMN,
 							 psprintf("the interactions of source \"%s\" do not tell any more when they came in",
 									  source->name),
-							 psprintf("Bring back interactions.received_at, or do without: campaign_alter('%s', 'late_interactions', 'accept').",
-									  source->name));
+							 psprintf("Bring back interactions.received_at, or do without: campaign_alter(%s, 'late_interactions', 'accept').",
+									  quote_literal_cstr(source->name)));
 	if (source->blackout_after >= 0 && !cac_tells_of_signs(source))
 		cac_source_set_fault(source, "columns", ERRCODE_UNDEFINED_COLUMN,
 							 psprintf("the tables of source \"%s\" do not tell any more when something came in",

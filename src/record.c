@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "certificate.h"
@@ -87,8 +88,8 @@ cac_record_blackout(const Judgement *j)
 	ereport(WARNING,
 			(errmsg("source \"%s\": no interaction and no status callback since %s, so silence proves nothing and nobody is marked",
 					j->source->name, timestamptz_to_str(since)),
-			 errhint("See whether the provider's callbacks arrive. Marking goes on by itself when one does; campaign_alter('%s', 'blackout_after', NULL) does without.",
-					 j->source->name)));
+			 errhint("See whether the provider's callbacks arrive. Marking goes on by itself when one does; campaign_alter(%s, 'blackout_after', NULL) does without.",
+					 quote_literal_cstr(j->source->name))));
 	initStringInfo(&json);
 	cac_append_json(&json, "sweep", cac_sweep_name(j->request->sweep));
 	cac_append_json_count(&json, "blackout_after_seconds",

@@ -12,6 +12,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "tcop/pquery.h"
+#include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -93,8 +94,8 @@ cac_source_to_sweep(const char *name, bool named, bool dry_run)
 	{
 		ereport(NOTICE,
 				(errmsg("source \"%s\" %s, so nothing was done", name, idle),
-				 errhint("Activate it with campaign_alter('%s', 'mode', 'active').",
-						 name)));
+				 errhint("Activate it with campaign_alter(%s, 'mode', 'active').",
+						 quote_literal_cstr(name))));
 		return false;
 	}
 	return true;
@@ -222,8 +223,8 @@ source_to_run(const Source *source, const SweepHost *host)
 		ereport(host->called ? NOTICE : source->armed ? DEBUG1 : LOG,
 				(errmsg("campaign_autoclose: source \"%s\" %s, and does nothing",
 						source->name, idle),
-				 errhint("Activate it with campaign_alter('%s', 'mode', 'active').",
-						 source->name)));
+				 errhint("Activate it with campaign_alter(%s, 'mode', 'active').",
+						 quote_literal_cstr(source->name))));
 	else if (source->fault_code != 0)
 		ereport(WARNING,
 				(errcode(source->fault_code),
