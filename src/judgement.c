@@ -300,7 +300,7 @@ cac_read_judgement(Source *source, Datum key, const JudgeRequest *request,
 	j.request = request;
 	j.outcome = outcome;
 
-	cac_source_enter(source, false, &saved);
+	cac_source_enter_to_read(source, &saved);
 	one_snapshot = cac_see_one_snapshot(true);
 	PG_TRY();
 	{

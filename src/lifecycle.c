@@ -496,7 +496,10 @@ cac_judge_campaign(Source *source, Datum key, const JudgeRequest *request,
 	j.request = request;
 	j.outcome = outcome;
 
-	cac_source_enter(source, request->as_owner, &saved);
+	if (request->dry_run && !request->as_owner)
+		cac_source_enter_to_read(source, &saved);
+	else
+		cac_source_enter(source, request->as_owner, &saved);
 	judge(&j);
 	cac_leave(&saved);
 	if (!request->dry_run)

@@ -85,7 +85,7 @@ cac_plan_campaign(Source *source, Datum key, const PlanRequest *request,
 	j.request = &sweep_request;
 	j.outcome = &outcome;
 
-	cac_source_enter(source, false, &saved);
+	cac_source_enter_to_read(source, &saved);
 	plan->found = cac_learn_facts(&j, LOCK_NOT);
 	if (plan->found)
 	{

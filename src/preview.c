@@ -255,7 +255,7 @@ find_campaigns(Source *source, TimestampTz as_of, int64 *count)
 	KeyOrder	order;
 	SavedIdentity saved;
 
-	cac_source_enter(source, false, &saved);
+	cac_source_enter_to_read(source, &saved);
 	keys = cac_open_campaigns(source, CurrentMemoryContext, count);
 	cac_leave(&saved);
 	if (settling == NIL)

@@ -103,7 +103,7 @@ report_source(void *arg)
 	int64		count;
 	Datum	   *keys;
 
-	cac_source_enter(source, false, &saved);
+	cac_source_enter_to_read(source, &saved);
 	keys = cac_open_campaigns(source, report->context, &count);
 	cac_leave(&saved);
 	MemoryContextSwitchTo(context);

@@ -209,7 +209,7 @@ look_up(const ShadowReport *report, ShadowRow *row)
 	CampaignRow campaign;
 	SavedIdentity saved;
 
-	cac_source_enter(report->source, false, &saved);
+	cac_source_enter_to_read(report->source, &saved);
 	if (cac_read_campaign(report->source, row->key, LOCK_NOT, &campaign))
 	{
 		row->theirs_status = campaign.status_text;
@@ -360,7 +360,7 @@ cac_shadow_report(Source *source, TimestampTz now, ReturnSetInfo *rsinfo)
 	report.campaign_context = AllocSetContextCreate(CurrentMemoryContext,
 													"campaign_autoclose shadow report",
 													ALLOCSET_DEFAULT_SIZES);
-	cac_source_enter(source, false, &saved);
+	cac_source_enter_to_read(source, &saved);
 	closed = cac_closed_campaigns(source, since, &nclosed);
 	cac_leave(&saved);
 	add_ours(&report, nclosed);

@@ -751,6 +751,16 @@ cac_source_choose(const char *name)
 	return linitial(sources);
 }
 
+static void
+enter_as_owner(const Source *source, SavedIdentity *saved)
+{
+	bool		trusted = has_privs_of_role(source->owner, GetUserId());
+
+	cac_enter(source->owner,
+			  trusted ? SECURITY_LOCAL_USERID_CHANGE : SECURITY_RESTRICTED_OPERATION,
+			  source->search_path, saved);
+}
+
 /*
  * Become ready for statements on the application's tables: under the source's
  * search_path, and, with as_owner, as the owner of its tables.  Unless the
@@ -763,11 +773,7 @@ cac_source_enter(const Source *source, bool as_owner, SavedIdentity *saved)
 {
 	if (as_owner)
 	{
-		bool		trusted = has_privs_of_role(source->owner, GetUserId());
-
-		cac_enter(source->owner,
-				  trusted ? SECURITY_LOCAL_USERID_CHANGE : SECURITY_RESTRICTED_OPERATION,
-				  source->search_path, saved);
+		enter_as_owner(source, saved);
 		(void) set_config_option("lock_timeout", LOCK_TIMEOUT_AS_OWNER,
 								 PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
@@ -776,25 +782,61 @@ cac_source_enter(const Source *source, bool as_owner, SavedIdentity *saved)
 		cac_enter(InvalidOid, 0, source->search_path, saved);
 }
 
+/*
+ * Whether the tables are only read as their owner: where the caller has the
+ * owner's rights, there is no reason to let what the owner planted in them (a
+ * view's functions, say) have the caller's.
+ */
 static bool
-has_table_right(Oid relid, AclMode right)
+reads_as_owner(const Source *source)
 {
-	return pg_class_aclcheck(relid, GetUserId(), right) == ACLCHECK_OK ||
-		pg_attribute_aclcheck_all(relid, GetUserId(), right,
+	return OidIsValid(source->owner) && source->owner != GetUserId() &&
+		has_privs_of_role(GetUserId(), source->owner);
+}
+
+/*
+ * cac_source_enter_to_read
+ *		Likewise, for statements that only read: as the owner of the tables, if
+ *		the caller has the owner's rights, and else as the caller.
+ */
+void
+cac_source_enter_to_read(const Source *source, SavedIdentity *saved)
+{
+	if (reads_as_owner(source))
+		enter_as_owner(source, saved);
+	else
+		cac_enter(InvalidOid, 0, source->search_path, saved);
+}
+
+static bool
+has_table_right(Oid relid, Oid role, AclMode right)
+{
+	return pg_class_aclcheck(relid, role, right) == ACLCHECK_OK ||
+		pg_attribute_aclcheck_all(relid, role, right,
 								  ACLMASK_ANY) == ACLCHECK_OK;
 }
 
 /*
- * Does the caller lack a right on one of a source's tables?
+ * Who reads or writes the tables when the caller asks for it.
+ */
+static Oid
+acting_role(const Source *source, bool writing)
+{
+	return !writing && reads_as_owner(source) ? source->owner : GetUserId();
+}
+
+/*
+ * Does the role that would act lack a right on one of a source's tables?
  */
 static bool
 lacks_right(const Source *source, SourceTable table, bool writing)
 {
 	Oid			relid = source->relid[table];
+	Oid			role = acting_role(source, writing);
 
-	return !has_table_right(relid, ACL_SELECT) ||
+	return !has_table_right(relid, role, ACL_SELECT) ||
 		(writing && table != TABLE_INTERACTIONS &&
-		 !has_table_right(relid, ACL_UPDATE));
+		 !has_table_right(relid, role, ACL_UPDATE));
 }
 
 /*
@@ -861,7 +903,8 @@ cac_source_check_rights(const Source *source, bool writing)
 							source->table[i], source->name),
 					 errhint("Grant %s on it, or let the worker or CALL campaign_run_sweeps() act as its owner.",
 							 to_write ? "SELECT and UPDATE" : "SELECT")));
-		if (check_enable_rls(source->relid[i], InvalidOid, true) == RLS_ENABLED)
+		if (check_enable_rls(source->relid[i], acting_role(source, writing),
+							 true) == RLS_ENABLED)
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("query would be affected by row-level security policy for table %s of source \"%s\"",

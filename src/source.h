@@ -174,6 +174,7 @@ extern void cac_source_set_fault(Source *source, const char *check, int code,
 								 char *message, const char *hint);
 extern void cac_source_enter(const Source *source, bool as_owner,
 							 SavedIdentity *saved);
+extern void cac_source_enter_to_read(const Source *source, SavedIdentity *saved);
 
 /* mapping.c */
 extern void cac_load_columns(Source *source);

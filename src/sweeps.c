@@ -354,7 +354,10 @@ find_candidates(void *arg)
 	SavedIdentity saved;
 
 	cac_source_check(source);
-	cac_source_enter(source, sweep->host != NULL, &saved);
+	if (sweep->host == NULL && (sweep->dry_run || !cac_source_acts(source)))
+		cac_source_enter_to_read(source, &saved);
+	else
+		cac_source_enter(source, sweep->host != NULL, &saved);
 	if ((sweep->kind == SWEEP_EXPIRED || sweep->kind == SWEEP_TIMEOUT) &&
 		!sweep->dry_run)
 		cac_end_blackout(source, &sweep->blackout, sweep->as_of);
