@@ -16,6 +16,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -282,12 +283,14 @@ preview_source(Preview *preview, Source *source)
 	KeyOrder	order;
 	Datum	   *keys;
 	int64		count;
+	int			guc_level = NewGUCNestLevel();
 
 	cac_source_check_rights(source, false);
 	preview->request.blackout = &preview->blackout;
 	keys = find_campaigns(source, as_of, &count);
 	for (int sweep = SWEEP_EXPIRED; sweep < NUM_SWEEP_KINDS; sweep++)
 		preview->retries[sweep] = cac_retries(source, sweep);
+	cac_plan_for_many(count);
 	cac_key_order(source, &order);
 	preview->campaign_context = AllocSetContextCreate(CurrentMemoryContext,
 													  "campaign_autoclose preview",
@@ -305,6 +308,7 @@ preview_source(Preview *preview, Source *source)
 		MemoryContextReset(preview->campaign_context);
 	}
 	MemoryContextDelete(preview->campaign_context);
+	AtEOXact_GUC(false, guc_level);
 	if (preview->blackout.holds)
 		ereport(NOTICE,
 				(errmsg("source \"%s\": nobody is marked: %s", preview->source,

@@ -10,6 +10,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -18,6 +19,8 @@
 #include "queries.h"
 #include "statements.h"
 
+/* For so many campaigns one plan serves better than one for each. */
+#define CAMPAIGNS_ARE_MANY	20
 /* How many contacts are read at once. */
 #define CONTACTS_AT_ONCE	1000
 
@@ -56,6 +59,24 @@ cac_key_from_text(const Source *source, const char *text)
 
 	getTypeInputInfo(cac_key_type(source), &input, &param);
 	return OidInputFunctionCall(input, unconstify(char *, text), param, -1);
+}
+
+/*
+ * cac_plan_for_many
+ *		The statements that follow are executed for so many campaigns, one after
+ *		the other: until the caller ends its level of settings, plan each of them
+ *		once.
+ *
+ * PostgreSQL would plan most of them anew for each campaign that is smaller than
+ * the average, which takes several times as long as to execute them.
+ */
+void
+cac_plan_for_many(int64 campaigns)
+{
+	if (campaigns >= CAMPAIGNS_ARE_MANY)
+		(void) set_config_option("plan_cache_mode", "force_generic_plan",
+								 PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
 }
 
 /*

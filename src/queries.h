@@ -148,6 +148,7 @@ typedef struct CampaignChange
 extern Oid	cac_key_type(const Source *source);
 extern char *cac_key_text(const Source *source, Datum key);
 extern Datum cac_key_from_text(const Source *source, const char *text);
+extern void cac_plan_for_many(int64 campaigns);
 extern Datum *cac_open_campaigns(Source *source, MemoryContext context,
 								 int64 *count);
 extern ClosedCampaign *cac_closed_campaigns(Source *source, TimestampTz since,

@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
@@ -102,10 +103,13 @@ report_source(void *arg)
 	SavedIdentity saved;
 	int64		count;
 	Datum	   *keys;
+	int			guc_level;
 
 	cac_source_enter_to_read(source, &saved);
 	keys = cac_open_campaigns(source, report->context, &count);
 	cac_leave(&saved);
+	guc_level = NewGUCNestLevel();
+	cac_plan_for_many(count);
 	MemoryContextSwitchTo(context);
 	for (int64 i = 0; i < count; i++)
 	{
@@ -117,6 +121,7 @@ report_source(void *arg)
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
+	AtEOXact_GUC(false, guc_level);
 }
 
 /*

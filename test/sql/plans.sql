@@ -218,3 +218,29 @@ DROP EXTENSION campaign_autoclose;
 CREATE SCHEMA ext2;
 CREATE EXTENSION campaign_autoclose SCHEMA ext2;
 SELECT ext2.campaign_check_sending();
+
+--
+-- A report on many campaigns plans each statement once, and leaves no trace of
+-- how it saw to that.
+--
+
+SET search_path = public, ext2;
+CREATE TABLE c (id int PRIMARY KEY, status text, created_at timestamptz);
+CREATE TABLE m (id int PRIMARY KEY, campaign_id int, contact_id int, status text, message_type text);
+CREATE FUNCTION planned() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE WARNING '%', current_setting('plan_cache_mode');
+	RETURN true;
+END $$;
+CREATE VIEW few AS SELECT * FROM m WHERE campaign_id <> 1 OR planned();
+INSERT INTO c SELECT i, 'sending', '2024-01-01 00:00Z' FROM generate_series(1, 19) AS i;
+INSERT INTO m VALUES (1, 1, 1, 'failed', 'message_1');
+SET client_min_messages = error;
+SELECT (campaign_attach('many', 'c', 'few')).source;
+SET client_min_messages = warning;
+SELECT count(*) FROM campaign_progress('many', '2024-01-01 01:00Z');
+INSERT INTO c VALUES (20, 'sending', '2024-01-01 00:00Z');
+SELECT count(*) FROM campaign_progress('many', '2024-01-01 01:00Z');
+SELECT count(*) FROM campaign_overdue('many', '2024-01-01 01:00Z');
+SELECT count(*) FROM campaign_preview('many', '2024-01-01 01:00Z');
+SHOW plan_cache_mode;
