@@ -161,11 +161,13 @@ explain_open(Explanation *e)
 	else
 		appendStringInfo(&detail, ", started %s (%s)", at(facts->start),
 						 origin_of_start(j));
-	if (cac_campaign_complete(facts, &j->tally, &why_not))
+	if (!cac_campaign_complete(facts, &j->tally, &why_not))
+		appendStringInfo(&detail, "; %s", cac_reason_text(why_not));
+	else if (cac_source_acts(j->source) && closes_by != DT_NOEND)
 		appendStringInfo(&detail, "; complete: the next sweep closes it as \"%s\"",
 						 cac_status_word(j->source, cac_final_status(&j->tally)));
 	else
-		appendStringInfo(&detail, "; %s", cac_reason_text(why_not));
+		appendStringInfoString(&detail, "; complete");
 	if (!cac_source_acts(j->source))
 	{
 		appendStringInfoString(&detail, "; nothing closes it while its source does not act");

@@ -92,6 +92,12 @@ SELECT * FROM campaign_explain(id('empty'), as_of => '2025-01-04 06:00+00') WHER
 SELECT expired_every FROM campaign_alter('public', 'expired_every', NULL);
 CALL campaign('nobody looks', 'sent');
 SELECT * FROM campaign_explain(id('nobody looks'), as_of => '2025-01-04 06:00+00') WHERE NOT ok;
+-- ... not even at one that is complete
+SELECT sending_every FROM campaign_alter('public', 'sending_every', NULL);
+SELECT interrupted_every FROM campaign_alter('public', 'interrupted_every', NULL);
+SELECT detail, until FROM campaign_explain(id('complete'), as_of => '2025-01-01 06:00+00') WHERE condition = 'closed';
+SELECT sending_every FROM campaign_alter('public', 'sending_every', '2 minutes');
+SELECT interrupted_every FROM campaign_alter('public', 'interrupted_every', '5 minutes');
 SELECT timeout_every FROM campaign_alter('public', 'timeout_every', '6 hours');
 SELECT expired_every FROM campaign_alter('public', 'expired_every', '1 hour');
 
@@ -179,8 +185,10 @@ SELECT * FROM campaign_explain(id('paused'), as_of => '2025-01-01 08:00+00');
 
 -- A source that does not act, or is held.
 CALL campaign('open', 'sent');
+CALL campaign('done', 'failed');
 SELECT mode FROM campaign_alter('public', 'mode', 'shadow');
 SELECT * FROM campaign_explain(id('open'), as_of => '2025-01-01 06:00+00') WHERE condition IN ('closed', 'source acts');
+SELECT detail, until FROM campaign_explain(id('done'), as_of => '2025-01-01 06:00+00') WHERE condition = 'closed';
 SELECT mode FROM campaign_alter('public', 'mode', 'paused');
 SELECT * FROM campaign_explain(id('open'), as_of => '2025-01-01 06:00+00') WHERE condition IN ('closed', 'source acts');
 SELECT mode FROM campaign_alter('public', 'mode', 'active');
