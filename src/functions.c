@@ -411,6 +411,7 @@ give_order(FunctionCallInfo fcinfo, OperatorOrder order, const char *function)
 	source = cac_source_open(cac_source_choose(name));
 	cac_source_check(source);
 	require_acting_source(source);
+	cac_source_check_rights(source, true);
 	request.as_of = as_of == DT_NOBEGIN ? GetCurrentTimestamp() : as_of;
 	cac_obey(source, cac_key_argument(fcinfo, source), &request, &outcome);
 	if (!outcome.found)
@@ -602,6 +603,7 @@ campaign_explain(PG_FUNCTION_ARGS)
 		cac_explain_faults(source, (ReturnSetInfo *) fcinfo->resultinfo);
 	else
 	{
+		cac_source_check_rights(source, false);
 		cac_explain_campaign(source, cac_key_argument(fcinfo, source),
 							 as_of == DT_NOBEGIN ? GetCurrentStatementStartTimestamp() : as_of,
 							 (ReturnSetInfo *) fcinfo->resultinfo, &outcome);
@@ -629,6 +631,7 @@ campaign_verify(PG_FUNCTION_ARGS)
 	cac_connect_spi();
 	source = cac_source_open(cac_source_choose(name));
 	cac_source_check(source);
+	cac_source_check_rights(source, false);
 	certified = cac_verify_certificate(source, cac_key_argument(fcinfo, source),
 									   (ReturnSetInfo *) fcinfo->resultinfo,
 									   &outcome);

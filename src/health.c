@@ -526,6 +526,10 @@ cac_report_health(ReturnSetInfo *rsinfo, const char *source)
 	if (count == 0)
 		report(rsinfo, "sources", false, "no source is attached in this database",
 			   "SELECT campaign_create_tables(); or campaign_attach() for tables that exist.");
+	else if (names == NIL)
+		report(rsinfo, "sources", false,
+			   psprintf("none of %d is the caller's to see, so nothing is known of them", count),
+			   "Ask as the owner of a source's tables, or as a role with BYPASSRLS.");
 	else
 		report(rsinfo, "sources", true,
 			   psprintf("%d of %d", list_length(names), count), NULL);

@@ -901,8 +901,10 @@ cac_source_check_rights(const Source *source, bool writing)
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("permission denied for table %s of source \"%s\"",
 							source->table[i], source->name),
+					 writing ?
 					 errhint("Grant %s on it, or let the worker or CALL campaign_run_sweeps() act as its owner.",
-							 to_write ? "SELECT and UPDATE" : "SELECT")));
+							 to_write ? "SELECT and UPDATE" : "SELECT") :
+					 errhint("Grant SELECT on it, or ask as the owner of the tables.")));
 		if (check_enable_rls(source->relid[i], acting_role(source, writing),
 							 true) == RLS_ENABLED)
 			ereport(ERROR,

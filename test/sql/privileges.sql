@@ -141,6 +141,10 @@ SELECT state($$SELECT campaign_reopen('00000000-0000-0000-0000-000000000001', 'g
 -- to look is allowed
 SELECT campaign_check_sending('anna', '2024-01-01 01:00Z', dry_run => true);
 SELECT condition, ok, detail FROM campaign_explain('00000000-0000-0000-0000-000000000004', 'anna', '2024-01-01 01:00Z') WHERE NOT ok;
+SELECT try($$SELECT campaign_close('00000000-0000-0000-0000-000000000004', 'stop', 'anna')$$);
+SET ROLE regress_cac_bert;
+SELECT try($$SELECT campaign_explain('00000000-0000-0000-0000-000000000004', 'anna')$$);
+SELECT try($$SELECT campaign_verify('00000000-0000-0000-0000-000000000001', 'anna')$$);
 SET ROLE regress_cac_half;
 SELECT state($$SELECT campaign_check_timeout('anna', '2030-01-01Z')$$);
 SELECT state($$SELECT campaign_check_timeout(as_of => '2030-01-01Z')$$);
