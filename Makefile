@@ -2,6 +2,7 @@
 #
 #   make, make install, make installcheck    as with any PGXS module
 #   make check    builds and tests in a cluster of its own (see test/run --help)
+#   make check-versions   the same on every PostgreSQL that Debian has (see test/versions --help)
 #   make demo     shows the extension at work, in a cluster of its own
 #   make bench    measures what it costs, in a cluster of its own (see bench/run --help)
 
@@ -25,7 +26,7 @@ PROVE_TESTS = test/t/*.pl
 
 # These do without PGXS, which has a "check" of its own that only fails: they
 # install what is missing, pg_config included.
-OWN_GOALS = check demo bench
+OWN_GOALS = check check-versions demo bench
 
 ifneq (,$(filter $(OWN_GOALS),$(MAKECMDGOALS)))
 
@@ -33,6 +34,9 @@ ifneq (,$(filter $(OWN_GOALS),$(MAKECMDGOALS)))
 
 check:
 	@bash test/run
+
+check-versions:
+	@bash test/versions
 
 demo:
 	@bash demo/run
