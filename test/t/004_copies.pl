@@ -20,7 +20,7 @@ my $custom = $node->basedir . '/custom.dump';
 $node->start;
 
 # The database of an owner who is no superuser.  Its sweeps have just run, and
-# are not due while it is dumped.
+# are not due while it is dumped and copied; nor are checks of its campaigns.
 
 $node->safe_psql('postgres', <<'END');
 CREATE ROLE shopkeeper LOGIN;
@@ -31,6 +31,7 @@ $node->safe_psql('shop', <<'END', extra_params => [ '-U', 'shopkeeper' ]);
 SELECT FROM campaign_create_tables();
 SELECT FROM campaign_alter('public', 'campaign_timeout', '47 hours');
 SELECT FROM campaign_alter('public', 'history_keep', '1 year');
+SELECT FROM campaign_alter('public', 'check_delay', '1 hour');
 END
 eventually($node, 'shop', 'SELECT count(*) = 4 FROM campaign_sweep_run WHERE finished_at IS NOT NULL',
 	'the sweeps have run');
