@@ -11,8 +11,13 @@
 #ifndef CAC_COMPAT_H
 #define CAC_COMPAT_H
 
+/* all that the names below are made of, so that none depends on its caller's */
+#include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_namespace.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
+#include "utils/regproc.h"
 #include "utils/wait_event.h"
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
