@@ -107,6 +107,7 @@ missing_to_test() {
 	have pg_prove || say libtap-parser-sourcehandler-pgtap-perl
 	have prometheus-postgres-exporter || say prometheus-postgres-exporter
 	/usr/bin/python3 -c 'import psycopg2' 2>/dev/null || say python3-psycopg2
+	/usr/bin/python3 -c 'import hypothesis' 2>/dev/null || say python3-hypothesis
 }
 
 # Debian makes and starts a cluster "main" along with a new server, and starts an

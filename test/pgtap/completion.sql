@@ -62,8 +62,8 @@ CREATE FUNCTION test_mixed_final_states_results_in_completed(source name, rule t
 DECLARE
 	c record;
 BEGIN
-	c := lived(source, rule, shuffle(random_plan(rule, '{sent,delivered,read}', 1, 5) || random_plan(rule, '{failed}', 1, 5)
-		|| random_plan(rule, '{no_interaction}', 1, 5)));
+	c := lived(source, rule, shuffle(random_plan(rule, '{sent,delivered,read}', 1, 3) || random_plan(rule, '{failed}', 1, 3)
+		|| random_plan(rule, '{no_interaction}', 1, 3)));
 	RETURN coalesce(c.wrong, comes_to(c.t, 'completed'));
 END $$;
 
@@ -124,7 +124,7 @@ CREATE FUNCTION test_status_remains_sending_while_pending_exists(source name, ru
 DECLARE
 	states text[] := '{sent,delivered,read,failed,no_interaction}';
 BEGIN
-	RETURN wrong FROM live(begin_trial(source, rule, shuffle(random_plan(rule, states, 1, 4)
+	RETURN wrong FROM live(begin_trial(source, rule, shuffle(random_plan(rule, states, 1, 3)
 		|| CASE WHEN chance(0.5) THEN random_plan(rule, states || '{pending,read/pending}', 1, 2) END)), 1);
 END $$;
 

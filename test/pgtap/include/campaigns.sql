@@ -95,7 +95,7 @@ $$;
 -- low to high contacts whose Message 1 ends in one of these states.  Under rule
 -- "contacts" every Message 1 in flight is answered: its contact has a Message 2
 -- that has left "pending".
-CREATE FUNCTION random_plan(rule text, states text[], low int DEFAULT 1, high int DEFAULT 12) RETURNS text[] LANGUAGE plpgsql VOLATILE AS $$
+CREATE FUNCTION random_plan(rule text, states text[], low int DEFAULT 1, high int DEFAULT 8) RETURNS text[] LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
 	result text[] := '{}';
 	state text;
@@ -305,7 +305,7 @@ END $$;
 
 -- Lives through the plan.  While a message is pending the campaign is looked at
 -- now and then (by default), and must stay open: if it does not, that is what is wrong.
-CREATE FUNCTION live(INOUT t trial, OUT wrong text, looks float8 DEFAULT 0.1) LANGUAGE plpgsql AS $$
+CREATE FUNCTION live(INOUT t trial, OUT wrong text, looks float8 DEFAULT 0.06) LANGUAGE plpgsql AS $$
 DECLARE
 	s step;
 	how text;
