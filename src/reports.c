@@ -138,7 +138,8 @@ try_source(CampaignReport *report, const char *name)
 	ErrorData  *error;
 
 	if (source == NULL || source->fault_code != 0 ||
-		!cac_source_has_rights(source, false))
+		!cac_source_has_rights(source, false) ||
+		!cac_source_harmless(source, false))
 		return;
 	report->rows = tuplestore_begin_heap(false, false, work_mem);
 	if (cac_attempt(report_source, report, 0, &error))

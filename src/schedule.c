@@ -120,12 +120,15 @@ cac_sources_to_sweep(const char *source, bool dry_run)
 	all = cac_source_list(false);
 	foreach(lc, all)
 	{
+		Source	   *each = cac_source_open(lfirst(lc));
+
 		/* one whose tables are gone comes along, for its warning */
-		if (cac_source_has_rights(cac_source_open(lfirst(lc)), !dry_run))
+		if (cac_source_has_rights(each, !dry_run) &&
+			(list_length(all) == 1 || cac_source_harmless(each, !dry_run)))
 			own = lappend(own, lfirst(lc));
 	}
 	check_any_source(all, own, "permission denied for the tables of every source",
-					 "Call it as the owner of a source's tables, or as a role that may write them.");
+					 "Call it as the owner of a source's tables, or, naming it, as a role that may write them.");
 	return own;
 }
 

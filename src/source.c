@@ -40,6 +40,7 @@
 
 #include "compat.h"
 #include "source.h"
+#include "views.h"
 
 /* How long a sweep waits for rows that the application holds. */
 #define LOCK_TIMEOUT_AS_OWNER	"1s"
@@ -877,6 +878,26 @@ cac_source_may_read(const Source *source, SourceTable table)
 			return false;
 	}
 	return true;
+}
+
+/*
+ * cac_source_harmless
+ *		May the caller go to a source that he has not named?
+ *
+ * To write a table runs its triggers, and to read a view its functions, with
+ * the caller's rights: not, unasked, those of somebody who may have planted them
+ * for him.
+ */
+bool
+cac_source_harmless(const Source *source, bool writing)
+{
+	if (!OidIsValid(source->owner) ||
+		has_privs_of_role(GetUserId(), source->owner))
+		return true;
+	for (int i = 0; i < NUM_SOURCE_TABLES; i++)
+		if (source->table[i] != NULL && cac_is_view(source->relid[i]))
+			return false;
+	return !writing;
 }
 
 /*

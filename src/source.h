@@ -169,6 +169,7 @@ extern bool cac_source_plain(const Source *source);
 extern void cac_source_check(const Source *source);
 extern bool cac_source_has_rights(const Source *source, bool writing);
 extern bool cac_source_may_read(const Source *source, SourceTable table);
+extern bool cac_source_harmless(const Source *source, bool writing);
 extern void cac_source_check_rights(const Source *source, bool writing);
 extern void cac_source_set_fault(Source *source, const char *check, int code,
 								 char *message, const char *hint);
