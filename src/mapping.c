@@ -103,7 +103,8 @@ static const char *const label_groups[] = {
 	"campaigns", "messages", "message_types", "interactions"
 };
 
-static const char *const table_names[NUM_SOURCE_TABLES] = {
+/* The standard names of the tables, by SourceTable */
+const char *const cac_table_names[NUM_SOURCE_TABLES] = {
 	"campaigns", "messages", "interactions", "contacts"
 };
 
@@ -297,7 +298,7 @@ given_column(const Jsonb *columns, SourceTable table,
 			 const char *standard_name, char **name)
 {
 	JsonbValue	value;
-	Given		given = find_value(find_object(columns, table_names[table]),
+	Given		given = find_value(find_object(columns, cac_table_names[table]),
 								   standard_name, &value);
 
 	*name = NULL;
@@ -388,7 +389,7 @@ check_column_type(Source *source, const SourceColumn *column)
 				  psprintf("Its type must be %s%s.", fitting_types(column->kind),
 						   column->need == COLUMN_REQUIRED ? "" :
 						   psprintf("; or do without it, by {\"%s\": {\"%s\": null}} in \"columns\"",
-									table_names[column->table], column->standard_name)));
+									cac_table_names[column->table], column->standard_name)));
 	else if (column->kind == COLUMN_MOMENT && source->time_zone == NULL &&
 			 getBaseType(column->type) == TIMESTAMPOID)
 		cac_source_set_fault(source, "time_zone", ERRCODE_DATATYPE_MISMATCH,
@@ -412,7 +413,7 @@ miss_column(Source *source, const SourceColumn *column, const char *name)
 			  psprintf("column \"%s\" of table %s of source \"%s\" does not exist",
 					   name, source->table[column->table], source->name),
 			  near ? psprintf("Perhaps it is column \"%s\"; then \"columns\" must say so: {\"%s\": {\"%s\": %s}}.",
-							  near, table_names[column->table],
+							  near, cac_table_names[column->table],
 							  column->standard_name, as_json(near)) :
 			  "Give the column its name back, or say what it is called in \"columns\".");
 }
@@ -453,7 +454,7 @@ load_column(Source *source, SourceColumn *column)
 			cac_source_set_fault(source, "columns", ERRCODE_UNDEFINED_COLUMN,
 								 psprintf("source \"%s\" cannot do without the column \"%s\" of its %s",
 										  source->name, column->standard_name,
-										  table_names[column->table]),
+										  cac_table_names[column->table]),
 								 "Say what the table calls it in \"columns\".");
 		return;
 	}
@@ -461,7 +462,7 @@ load_column(Source *source, SourceColumn *column)
 	{
 		cac_source_set_fault(source, "columns", ERRCODE_INVALID_PARAMETER_VALUE,
 							 psprintf("\"%s\" of \"%s\" of \"columns\" is not the name of a column",
-									  column->standard_name, table_names[column->table]),
+									  column->standard_name, cac_table_names[column->table]),
 							 "Pass a string, or null where the table has no such column.");
 		return;
 	}
@@ -518,11 +519,11 @@ check_column_once(Source *source, const SourceColumn *column)
 static void
 check_columns(Source *source)
 {
-	check_groups(source, "columns", source->columns, table_names, NUM_SOURCE_TABLES);
+	check_groups(source, "columns", source->columns, cac_table_names, NUM_SOURCE_TABLES);
 	for (int table = 0; table < NUM_SOURCE_TABLES; table++)
 	{
 		JsonbContainer *given = JB_ROOT_IS_OBJECT(source->columns) ?
-			find_object(source->columns, table_names[table]) : NULL;
+			find_object(source->columns, cac_table_names[table]) : NULL;
 		const char *known[lengthof(standard_columns)];
 		int			count = 0;
 
@@ -531,7 +532,7 @@ check_columns(Source *source)
 				known[count++] = standard_columns[i].standard_name;
 		if (given != NULL)
 			check_keys(source, "columns",
-					   psprintf("\"%s\" of \"columns\"", table_names[table]),
+					   psprintf("\"%s\" of \"columns\"", cac_table_names[table]),
 					   given, known, count);
 	}
 }

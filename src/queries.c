@@ -241,6 +241,26 @@ unmapped(const CampaignTally *tally)
 }
 
 /*
+ * Execute a statement that reads one campaign's messages by their age: "cutoff"
+ * (DT_NOBEGIN: none), the campaign's start, and for how long a reply is in time.
+ */
+static void
+read_by_age(Source *source, StatementKind kind, Datum key, TimestampTz cutoff,
+			TimestampTz start, int64 within)
+{
+	Oid			types[4] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID, INTERVALOID};
+	Datum		values[4];
+	Interval	interval;
+
+	types[0] = cac_key_type(source);
+	values[0] = key;
+	values[1] = TimestampTzGetDatum(cutoff);
+	values[2] = TimestampTzGetDatum(start);
+	values[3] = interval_datum(within, &interval);
+	cac_execute(source, kind, 4, types, values, NULL);
+}
+
+/*
  * cac_read_tally
  *		Count one campaign's messages.
  *
@@ -251,17 +271,9 @@ void
 cac_read_tally(Source *source, Datum key, TimestampTz cutoff,
 			   TimestampTz start, int64 within, CampaignTally *tally)
 {
-	Oid			types[4] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID, INTERVALOID};
-	Datum		values[4];
-	Interval	interval;
 	int			col = 1;
 
-	types[0] = cac_key_type(source);
-	values[0] = key;
-	values[1] = TimestampTzGetDatum(cutoff);
-	values[2] = TimestampTzGetDatum(start);
-	values[3] = interval_datum(within, &interval);
-	cac_execute(source, STATEMENT_TALLY, 4, types, values, NULL);
+	read_by_age(source, STATEMENT_TALLY, key, cutoff, start, within);
 
 	tally->messages = result_count(col++, 0);
 	tally->pending = result_count(col++, 0);
@@ -354,16 +366,7 @@ void
 cac_read_awaited(Source *source, Datum key, TimestampTz start,
 				 int64 within, AwaitedCount *count)
 {
-	Oid			types[4] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID, INTERVALOID};
-	Datum		values[4];
-	Interval	interval;
-
-	types[0] = cac_key_type(source);
-	values[0] = key;
-	values[1] = TimestampTzGetDatum(DT_NOBEGIN);
-	values[2] = TimestampTzGetDatum(start);
-	values[3] = interval_datum(within, &interval);
-	cac_execute(source, STATEMENT_AWAITED, 4, types, values, NULL);
+	read_by_age(source, STATEMENT_AWAITED, key, DT_NOBEGIN, start, within);
 	count->silent = cac_row_count(0, 1);
 	count->first = cac_row_timestamp(0, 2);
 	count->last = cac_row_timestamp(0, 3);
@@ -619,16 +622,7 @@ void
 cac_count_due(Source *source, Datum key, TimestampTz cutoff,
 			  TimestampTz start, int64 within, DueCount *count)
 {
-	Oid			types[4] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID, INTERVALOID};
-	Datum		values[4];
-	Interval	interval;
-
-	types[0] = cac_key_type(source);
-	values[0] = key;
-	values[1] = TimestampTzGetDatum(cutoff);
-	values[2] = TimestampTzGetDatum(start);
-	values[3] = interval_datum(within, &interval);
-	cac_execute(source, STATEMENT_DUE, 4, types, values, NULL);
+	read_by_age(source, STATEMENT_DUE, key, cutoff, start, within);
 	count->aged = cac_row_count(0, 1);
 	count->due = cac_row_count(0, 2);
 	count->next = cac_row_timestamp(0, 3);

@@ -178,6 +178,7 @@ extern void cac_source_enter(const Source *source, bool as_owner,
 extern void cac_source_enter_to_read(const Source *source, SavedIdentity *saved);
 
 /* mapping.c */
+extern const char *const cac_table_names[NUM_SOURCE_TABLES];
 extern void cac_load_columns(Source *source);
 extern void cac_load_labels(Source *source);
 extern bool cac_column_written(const SourceColumn *column);

@@ -35,10 +35,6 @@
 #include "keys.h"
 #include "template.h"
 
-const char *const cac_table_names[NUM_SOURCE_TABLES] = {
-	"campaigns", "messages", "interactions", "contacts"
-};
-
 static SourceTable
 table_of_alias(char alias)
 {

@@ -9,9 +9,6 @@
 
 #include "source.h"
 
-/* The standard names of the tables, by SourceTable */
-extern const char *const cac_table_names[NUM_SOURCE_TABLES];
-
 extern char *cac_expand(const Source *source, const char *template,
 						const char *const *fragments);
 extern void cac_append_assignment(StringInfo buf, const Source *source,

@@ -43,7 +43,6 @@
 #include "notes.h"
 #include "triggers.h"
 
-#define TRIGGER_NAME	"campaign_autoclose"
 #define TRIGGER_FUNCTION "@.campaign_note_message"
 
 /* What a message is to the rules. */
@@ -571,13 +570,13 @@ cac_create_message_trigger(const Source *source)
 	if (status == NULL ||
 		(relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE))
 		return;
-	execute(psprintf("CREATE TRIGGER " TRIGGER_NAME
+	execute(psprintf("CREATE TRIGGER " HINT_TRIGGER
 					 " AFTER INSERT OR DELETE OR UPDATE OF %s ON %s"
 					 " FOR EACH ROW EXECUTE FUNCTION %s(%s)",
 					 quote_identifier(status), table,
 					 cac_catalog_text(TRIGGER_FUNCTION),
 					 quote_literal_cstr(source->name)));
-	execute(psprintf("ALTER TRIGGER " TRIGGER_NAME " ON %s"
+	execute(psprintf("ALTER TRIGGER " HINT_TRIGGER " ON %s"
 					 " DEPENDS ON EXTENSION campaign_autoclose", table));
 }
 

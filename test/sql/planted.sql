@@ -73,8 +73,18 @@ REVOKE regress_cac_planter FROM regress_cac_reader;
 SET ROLE regress_cac_reader;
 \set SHOW_CONTEXT never
 SELECT campaign_id, awaiting FROM campaign_progress('planted', '2025-01-03 12:00+00');
--- To write with one's own rights is to run the owner's code with them.
 RESET ROLE;
+-- Unasked, of several, he does not go there.
+CREATE SCHEMA another;
+SELECT source FROM campaign_create_tables('another');
+SET ROLE regress_cac_reader;
+SELECT count(*) FROM campaign_progress;
+SELECT count(*) FROM campaign_overdue;
+SELECT count(*) FROM campaign_preview();
+RESET ROLE;
+SELECT campaign_detach('another');
+DROP SCHEMA another CASCADE;
+-- To write with one's own rights is to run the owner's code with them.
 SELECT status FROM campaign_update_status(1, 'planted', '2025-01-03 12:00+00');
 -- Not so the CALL.
 SELECT blackout_after FROM campaign_alter('planted', 'blackout_after', NULL);
