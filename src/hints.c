@@ -98,17 +98,18 @@ typedef struct SharedHints
 
 static SharedHints *shared = NULL;
 
-/* What this process lately put, or found waiting, by the campaign's hash. */
+/* What this process lately put, or found waiting. */
 typedef struct KnownHints
 {
 	HintKey		key;
 	TimestampTz due[NUM_FLAGS]; /* 0: not known to wait */
 } KnownHints;
 
-#define KNOWN_HINTS		256
+/* By the campaign's hash, in pairs of which the one used last comes first. */
+#define KNOWN_PAIRS		512		/* a power of two */
 #define KNOWN_MARGIN	USECS_PER_SEC
 
-static KnownHints known_hints[KNOWN_HINTS];
+static KnownHints known_hints[KNOWN_PAIRS][2];
 static uint64 known_since_drops = 0;
 
 static shmem_request_hook_type previous_shmem_request_hook = NULL;
@@ -221,9 +222,7 @@ start_hints(void)
 static HintEntry **
 bucket_of(const HintKey *key)
 {
-	uint32		hash = hash_bytes((const unsigned char *) key, sizeof(HintKey));
-
-	return &shared->buckets[hash & shared->mask];
+	return &shared->buckets[cac_hint_hash(key) & shared->mask];
 }
 
 static HintEntry *
@@ -333,6 +332,12 @@ drop_entry(HintEntry *entry)
  * ----------------------------------------------------------------
  */
 
+uint32
+cac_hint_hash(const HintKey *key)
+{
+	return hash_bytes((const unsigned char *) key, sizeof(HintKey));
+}
+
 /*
  * Puts hints with these due times (DT_NOEND: not that one).  An earlier one
  * stays.  Returns the earliest of those that were put, DT_NOEND if none was.
@@ -414,10 +419,28 @@ note_dues(const HintNote *note, TimestampTz committed_at, TimestampTz due[NUM_FL
 	due[1] = (note->flags & HINT_CHANGED) ? committed_at + HINT_CHANGED_DELAY : DT_NOEND;
 }
 
+/*
+ * What this process knows of the hints of a note's campaign; a place for it,
+ * cleared, if it knows nothing.
+ */
 static KnownHints *
-known_of(const HintKey *key)
+known_of(const HintNote *note)
 {
-	return &known_hints[hash_bytes((const unsigned char *) key, sizeof(HintKey)) % KNOWN_HINTS];
+	KnownHints *pair = known_hints[note->hash & (KNOWN_PAIRS - 1)];
+
+	if (memcmp(&pair[0].key, &note->key, sizeof(HintKey)) != 0)
+	{
+		KnownHints	other = pair[1];
+
+		pair[1] = pair[0];
+		if (memcmp(&other.key, &note->key, sizeof(HintKey)) != 0)
+		{
+			memset(&other, 0, sizeof(other));
+			other.key = note->key;
+		}
+		pair[0] = other;
+	}
+	return &pair[0];
 }
 
 /*
@@ -429,11 +452,9 @@ known_of(const HintKey *key)
 static bool
 known_to_wait(const HintNote *note, TimestampTz now)
 {
-	const KnownHints *known = known_of(&note->key);
+	const KnownHints *known = known_of(note);
 	int			i;
 
-	if (memcmp(&known->key, &note->key, sizeof(HintKey)) != 0)
-		return false;
 	for (i = 0; i < NUM_FLAGS; i++)
 	{
 		if ((note->flags & FLAG(i)) && known->due[i] - KNOWN_MARGIN <= now)
@@ -467,13 +488,12 @@ note_waits_already(const HintNote *note, TimestampTz committed_at)
  * Keeps in mind what waits of a campaign.  The caller holds the lock.
  */
 static void
-know_hints(const HintKey *key)
+know_hints(const HintNote *note)
 {
-	HintEntry  *entry = find_entry(key);
-	KnownHints *known = known_of(key);
+	HintEntry  *entry = find_entry(&note->key);
+	KnownHints *known = known_of(note);
 	int			i;
 
-	known->key = *key;
 	for (i = 0; i < NUM_FLAGS; i++)
 	{
 		TimestampTz due = entry && entry->pending >= 0 ?
@@ -509,7 +529,7 @@ cac_hints_publish(const HintNote *notes, int count, TimestampTz committed_at)
 
 	LWLockAcquire(shared->lock, LW_SHARED);
 	for (; i < count && note_waits_already(&notes[i], committed_at); i++)
-		know_hints(&notes[i].key);
+		know_hints(&notes[i]);
 	LWLockRelease(shared->lock);
 	if (i == count)
 		return;
@@ -523,7 +543,7 @@ cac_hints_publish(const HintNote *notes, int count, TimestampTz committed_at)
 		note_dues(&notes[i], committed_at, due);
 		put = put_hints(&notes[i].key, due);
 		earliest = Min(earliest, put);
-		know_hints(&notes[i].key);
+		know_hints(&notes[i]);
 	}
 	LWLockRelease(shared->lock);
 

@@ -25,8 +25,9 @@ typedef struct HintKey
 #define HINT_CHECK		0x01	/* may be complete, or to be reopened: judge it */
 #define HINT_CHANGED	0x02	/* its statistics have changed */
 
-/* Statistics are recounted so long after a change (microseconds). */
-#define HINT_CHANGED_DELAY	(8 * USECS_PER_SEC)
+/* Statistics are recounted so long after a change (microseconds): they are at
+ * most 10 seconds behind, and counted as seldom as that allows. */
+#define HINT_CHANGED_DELAY	(9 * USECS_PER_SEC)
 
 #define CAC_WITNESS_LEN	64
 
@@ -55,6 +56,7 @@ typedef struct TrackedCampaign
 typedef struct HintNote
 {
 	HintKey		key;
+	uint32		hash;			/* cac_hint_hash() of that */
 	int			flags;
 	int64		check_delay;	/* the source's, microseconds */
 } HintNote;
@@ -64,6 +66,7 @@ extern void cac_reserve_hints(void);
 extern bool cac_hints_ready(void);
 
 /* hints */
+extern uint32 cac_hint_hash(const HintKey *key);
 extern void cac_hint_put(const HintKey *key, int flags, TimestampTz due);
 extern void cac_hints_publish(const HintNote *notes, int count, TimestampTz committed_at);
 extern void cac_hints_lost(int64 count);

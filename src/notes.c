@@ -17,7 +17,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "common/hashfn.h"
 #include "port/pg_bitutils.h"
 
 #include "notes.h"
@@ -94,8 +93,8 @@ void
 cac_note_campaign(const HintKey *key, int flags, int64 check_delay)
 {
 	static bool registered = false;
-	uint32		bucket = hash_bytes((const unsigned char *) key,
-									sizeof(HintKey)) & (NOTE_BUCKETS - 1);
+	uint32		hash = cac_hint_hash(key);
+	uint32		bucket = hash & (NOTE_BUCKETS - 1);
 	int			n;
 
 	if (!registered)
@@ -117,6 +116,7 @@ cac_note_campaign(const HintKey *key, int flags, int64 check_delay)
 		return;
 	}
 	notes[nnotes].key = *key;
+	notes[nnotes].hash = hash;
 	notes[nnotes].flags = flags;
 	notes[nnotes].check_delay = check_delay;
 	bucket_of_note[nnotes] = bucket;

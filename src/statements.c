@@ -786,6 +786,30 @@ build_statement(const Source *source, StatementKind kind)
 }
 
 /*
+ * Is one plan as good for any campaign as for the next?  So it is where the
+ * statement looks up a row or two, however large the campaign.  PostgreSQL would
+ * plan most of these anew each time, which takes longer than to execute them.
+ */
+static bool
+planned_once(StatementKind kind)
+{
+	switch (kind)
+	{
+		case STATEMENT_READ:
+		case STATEMENT_READ_SKIP:
+		case STATEMENT_READ_WAIT:
+		case STATEMENT_WITNESS:
+		case STATEMENT_WITNESS_NEXT:
+		case STATEMENT_SENT:
+		case STATEMENT_WRITE_STATUS:
+		case STATEMENT_WRITE_STATISTICS:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/*
  * The plan of a statement, prepared if this backend has not done so yet.
  */
 static SPIPlanPtr
@@ -794,7 +818,8 @@ statement_plan(Source *source, StatementKind kind, int nargs, Oid *types)
 	if (source->plan[kind] == NULL)
 	{
 		const char *text = build_statement(source, kind);
-		SPIPlanPtr	plan = SPI_prepare(text, nargs, types);
+		SPIPlanPtr	plan = SPI_prepare_cursor(text, nargs, types,
+											  planned_once(kind) ? CURSOR_OPT_GENERIC_PLAN : 0);
 
 		if (plan == NULL)
 			elog(ERROR, "could not prepare \"%s\": %s", text,
