@@ -1,0 +1,90 @@
+# shellcheck shell=bash
+#
+# What the application's own updates lose.
+
+# Prints the processor time that the server has used so far, in ticks: that of
+# the processes that have ended, and of those that run.  One that ends just then
+# may be missed or counted twice, so it is read until it stands still.
+server_ticks() {
+	local postmaster ticks=0 last _
+	read -r postmaster <"$SANDBOX/cluster/postmaster.pid"
+	for _ in {1..20}; do
+		last=$ticks
+		ticks=$(cat /proc/[0-9]*/stat 2>/dev/null | awk -v postmaster="$postmaster" '
+			{ rest = $0; sub(/.*\) /, "", rest); split(rest, f, " ") }
+			f[2] == postmaster { ticks += f[12] + f[13] }
+			$1 == postmaster { ticks += f[12] + f[13] + f[14] + f[15] }
+			END { print ticks }')
+		[ $((ticks - last)) -gt 3 ] || [ "$ticks" -lt "$last" ] || break
+		sleep 0.02
+	done
+	say "$ticks"
+}
+
+# rate DATABASE SECONDS SYNCHRONOUS_COMMIT: prints how many updates a second two
+# clients make, and how many they make in a second of the server's processor
+# time, the worker's included.
+rate() {
+	local before after
+	before=$(server_ticks)
+	PGOPTIONS="-c synchronous_commit=$3" pgbench -n -M prepared -c 2 -j 2 -T "$2" \
+		-f bench/measures/updates.pgbench -D first=1 -D last=$((200 * 600 + 200 * 100)) "$1" >"$SANDBOX/rate" 2>&1 || return
+	after=$(server_ticks)
+	awk -v ticks=$((after - before)) -v hertz="$(getconf CLK_TCK)" '
+		/^number of transactions actually processed/ { n = $NF }
+		/^tps/ { rate = $3 }
+		END { print rate, n * hertz / ticks }' "$SANDBOX/rate"
+}
+
+# heap_only DATABASE: prints the share of updates that were heap-only, in %.
+heap_only() {
+	sql "$1" -c "SELECT 100.0 * n_tup_hot_upd / n_tup_upd FROM pg_stat_user_tables WHERE relname = 'messages'"
+}
+
+# update_rounds NAME SYNCHRONOUS_COMMIT ROUNDS SECONDS: samples both databases by
+# turns.  A round is longer than the worker leaves a change uncounted, so that
+# it has its share of that work.
+update_rounds() {
+	local round side per_second per_cpu order=(with without)
+	local -A worker_of=([with]=on [without]=off)
+	for ((round = 1; round <= $3; round++)); do
+		for side in "${order[@]}"; do
+			worker "${worker_of[$side]}"
+			read -r per_second per_cpu < <(rate "$side" "$4" "$2") &&
+				sample "$1 $side" "$round" "$per_second" &&
+				sample "$1 cpu $side" "$round" "$per_cpu" || return
+		done
+		order=("${order[1]}" "${order[0]}")
+	done
+	worker off
+}
+
+# The application's own updates, in two copies of one database: with the
+# extension and its worker, and without.
+measure() {
+	local seconds side
+	seconds=$(size 10 1)
+	criterion "the application's updates with the extension / without" 'durable with' 'durable without' 0.5 '>=' 0.97
+	criterion '... where commits do not wait for the disk' 'lazy with' 'lazy without' 0.5 '' ''
+	criterion '... by processor time of the server' 'lazy cpu with' 'lazy cpu without' 0.5 '' ''
+	criterion 'of which heap-only, with the extension' 'heap-only with' '' 0.5 '>=' 99 ' %'
+	criterion 'of which heap-only, without' 'heap-only without' '' 0.5 '' '' ' %'
+	criterion 'updates a second without the extension' 'durable without' '' 0.5 '' ''
+	criterion '... where commits do not wait for the disk' 'lazy without' '' 0.5 '' ''
+	prepare updates &&
+		source_tables updates public all '200, replied => 100, waiting => 500' &&
+		sql updates -o /dev/null -c "UPDATE campaign_source SET expired_every = '1 hour', timeout_every = '6 hours', sending_every = '2 minutes', interrupted_every = '5 minutes'" &&
+		settle updates &&
+		createdb -T updates with && createdb -T updates without &&
+		sql with -o /dev/null -c "SELECT campaign_alter('public', 'mode', 'active')" &&
+		sql with -c 'CALL campaign_run_sweeps()' &&
+		sql without -c 'SET client_min_messages = warning' -c "DROP EXTENSION $EXTENSION CASCADE" || return
+	for side in with without; do	# every page read, written and pruned once
+		sql "$side" -o /dev/null -c 'SELECT count(content) FROM messages' && rate "$side" 5 off >/dev/null || return
+	done
+	update_rounds durable on "$(size 18 4)" "$seconds" &&
+		update_rounds lazy off "$(size 6 2)" "$seconds" || return
+	for side in with without; do
+		sample "heap-only $side" 1 "$(heap_only "$side")" || return
+	done
+}
