@@ -137,7 +137,7 @@ typedef struct Source
 	char	   *fault_hint;
 	List	   *faults;			/* of SourceFault: all of it, the above first */
 
-	/* private to source.c and statements.c */
+	/* private to source.c, table_triggers.c and statements.c */
 	MemoryContext context;
 	bool		stale;
 	bool		triggers_known; /* are the next two filled in? */
@@ -162,20 +162,24 @@ extern char *cac_source_choose(const char *name);
 extern List *cac_source_list(bool only_own);
 extern bool cac_source_acts(const Source *source);
 extern bool cac_source_marks(const Source *source);
-extern bool cac_source_hinted(const Source *source);
-extern bool cac_source_words_plain(const Source *source,
-								   const char *standard_name);
-extern bool cac_source_plain(const Source *source);
 extern void cac_source_check(const Source *source);
+extern void cac_source_set_fault(Source *source, const char *check, int code,
+								 char *message, const char *hint);
+
+/* rights.c */
+extern void cac_source_enter(const Source *source, bool as_owner,
+							 SavedIdentity *saved);
+extern void cac_source_enter_to_read(const Source *source, SavedIdentity *saved);
 extern bool cac_source_has_rights(const Source *source, bool writing);
 extern bool cac_source_may_read(const Source *source, SourceTable table);
 extern bool cac_source_harmless(const Source *source, bool writing);
 extern void cac_source_check_rights(const Source *source, bool writing);
-extern void cac_source_set_fault(Source *source, const char *check, int code,
-								 char *message, const char *hint);
-extern void cac_source_enter(const Source *source, bool as_owner,
-							 SavedIdentity *saved);
-extern void cac_source_enter_to_read(const Source *source, SavedIdentity *saved);
+
+/* table_triggers.c */
+extern bool cac_source_hinted(const Source *source);
+extern bool cac_source_words_plain(const Source *source,
+								   const char *standard_name);
+extern bool cac_source_plain(const Source *source);
 
 /* mapping.c */
 extern const char *const cac_table_names[NUM_SOURCE_TABLES];
