@@ -17,7 +17,7 @@
 #include "blackout.h"
 #include "compat.h"
 #include "preflight.h"
-#include "triggers.h"
+#include "table_triggers.h"
 
 #define MAX_BATCH_SIZE		1000000
 /* Longer than anything meant, short enough for sums not to overflow. */

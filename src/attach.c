@@ -26,7 +26,7 @@
 #include "preview.h"
 #include "queries.h"
 #include "template.h"
-#include "triggers.h"
+#include "table_triggers.h"
 
 /*
  * Refuse callers who do not own the source's tables.  Of a source whose

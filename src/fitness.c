@@ -23,7 +23,7 @@
 #include "keys.h"
 #include "preflight.h"
 #include "template.h"
-#include "triggers.h"
+#include "table_triggers.h"
 #include "views.h"
 
 /* ----------------------------------------------------------------
@@ -445,17 +445,15 @@ cac_check_trigger(Preflight *preflight)
 						source->table[TABLE_MESSAGES]), NULL);
 	else if (!cac_source_hinted(source))
 	{
-		char	   *trigger = cac_find_message_trigger(source->relid[TABLE_MESSAGES]);
+		char	   *trigger = cac_message_trigger(source);
 
 		cac_advise(preflight,
-			   psprintf("the trigger \"%s\" on %s is %s: what ends a campaign is found by the next sweep",
-						HINT_TRIGGER, source->table[TABLE_MESSAGES],
-						trigger == NULL ? "missing" : strcmp(trigger, HINT_TRIGGER) == 0 ? "disabled" : "called otherwise"),
-			   trigger == NULL ?
-			   cac_alter_call(source, "mode", source->mode == MODE_ACTIVE ? "active" : "shadow") :
-			   strcmp(trigger, HINT_TRIGGER) == 0 ?
-			   psprintf("ALTER TABLE %s ENABLE TRIGGER %s;", source->table[TABLE_MESSAGES], HINT_TRIGGER) :
-			   psprintf("ALTER TRIGGER %s ON %s RENAME TO %s;", quote_identifier(trigger),
-						source->table[TABLE_MESSAGES], HINT_TRIGGER));
+				   psprintf("the trigger \"%s\" on %s is %s: what ends a campaign is found by the next sweep",
+							trigger ? trigger : HINT_TRIGGER, source->table[TABLE_MESSAGES],
+							trigger ? "disabled" : "missing"),
+				   trigger == NULL ?
+				   cac_alter_call(source, "mode", source->mode == MODE_ACTIVE ? "active" : "shadow") :
+				   psprintf("ALTER TABLE %s ENABLE TRIGGER %s;", source->table[TABLE_MESSAGES],
+							quote_identifier(trigger)));
 	}
 }

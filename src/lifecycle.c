@@ -24,6 +24,7 @@
 
 #include "certificate.h"
 #include "judgement.h"
+#include "table_triggers.h"
 #include "witness.h"
 
 /* Above every 32-bit hash. */

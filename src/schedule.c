@@ -21,6 +21,7 @@
 #include "memory.h"
 #include "schedule.h"
 #include "slots.h"
+#include "table_triggers.h"
 
 /* How long the deleting of old history may take, in milliseconds. */
 #define FORGETTING_TIME_LIMIT	4000

@@ -175,12 +175,6 @@ extern bool cac_source_may_read(const Source *source, SourceTable table);
 extern bool cac_source_harmless(const Source *source, bool writing);
 extern void cac_source_check_rights(const Source *source, bool writing);
 
-/* table_triggers.c */
-extern bool cac_source_hinted(const Source *source);
-extern bool cac_source_words_plain(const Source *source,
-								   const char *standard_name);
-extern bool cac_source_plain(const Source *source);
-
 /* mapping.c */
 extern const char *const cac_table_names[NUM_SOURCE_TABLES];
 extern void cac_load_columns(Source *source);

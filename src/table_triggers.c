@@ -1,18 +1,73 @@
 /*
  * table_triggers.c
  *		What triggers and rules there are on a source's tables: ours, which tells
- *		of changes, and the application's, which may do anything.
+ *		of changes, and the application's, which may do anything; making and
+ *		dropping ours.
  */
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "parser/parse_func.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/regproc.h"
 #include "utils/rel.h"
 
 #include "compat.h"
-#include "source.h"
+#include "hints.h"
+#include "table_triggers.h"
+
+#define TRIGGER_FUNCTION "@.campaign_note_message"
+
+/* ----------------------------------------------------------------
+ *		What there is
+ * ----------------------------------------------------------------
+ */
+
+/*
+ * The trigger that tells of a source's changes, on its messages; NULL if there
+ * is none.  Its owner may have given it another name.
+ */
+static const Trigger *
+find_message_trigger(const Source *source, Relation messages)
+{
+	Oid			function = LookupFuncName(CAC_QUALIFIED_NAMES(cac_catalog_text(TRIGGER_FUNCTION)),
+										  0, NULL, true);
+
+	for (int i = 0; messages->trigdesc != NULL && i < messages->trigdesc->numtriggers; i++)
+	{
+		const Trigger *trigger = &messages->trigdesc->triggers[i];
+
+		if (trigger->tgfoid == function && trigger->tgnargs == 1 &&
+			strcmp(trigger->tgargs[0], source->name) == 0)
+			return trigger;
+	}
+	return NULL;
+}
+
+/*
+ * cac_message_trigger
+ *		Its name, palloc'd; NULL if there is none.
+ */
+char *
+cac_message_trigger(const Source *source)
+{
+	Relation	rel = try_relation_open(source->relid[TABLE_MESSAGES], AccessShareLock);
+	const Trigger *trigger;
+	char	   *name;
+
+	if (rel == NULL)
+		return NULL;
+	trigger = find_message_trigger(source, rel);
+	name = trigger ? pstrdup(trigger->tgname) : NULL;
+	relation_close(rel, AccessShareLock);
+	return name;
+}
 
 /*
  * Note which triggers and rules there are on a table that we write.
@@ -21,16 +76,18 @@ static void
 load_triggers(Source *source, SourceTable table)
 {
 	Relation	rel = try_relation_open(source->relid[table], AccessShareLock);
+	const Trigger *ours;
 
 	if (rel == NULL)
 		return;
+	ours = table == TABLE_MESSAGES ? find_message_trigger(source, rel) : NULL;
 	if (rel->rd_rules != NULL)
 		source->plain = false;
 	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
 	{
-		Trigger    *trigger = &rel->trigdesc->triggers[i];
+		const Trigger *trigger = &rel->trigdesc->triggers[i];
 
-		if (table == TABLE_MESSAGES && strcmp(trigger->tgname, HINT_TRIGGER) == 0)
+		if (trigger == ours)
 			source->hinted = (trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
 							  trigger->tgenabled == TRIGGER_FIRES_ALWAYS) &&
 				cac_source_words_plain(source, "status") &&
@@ -103,4 +160,108 @@ cac_source_plain(const Source *source)
 {
 	know_triggers(unconstify(Source *, source));
 	return source->plain;
+}
+
+/* ----------------------------------------------------------------
+ *		Making and dropping ours
+ * ----------------------------------------------------------------
+ */
+
+static void
+execute(const char *statement)
+{
+	int			code = SPI_execute(statement, false, 0);
+
+	if (code < 0)
+		elog(ERROR, "could not execute \"%s\": %s", statement,
+			 SPI_result_code_string(code));
+}
+
+/*
+ * cac_create_message_trigger
+ *		Put the trigger on a source's messages, as the current user.
+ *
+ * SPI must be connected.  On a view, or anything else that is not a table,
+ * there is none: its changes are found by the sweeps.
+ *
+ *	CREATE TRIGGER campaign_autoclose
+ *	AFTER INSERT OR DELETE OR UPDATE OF <status> ON <messages>
+ *	FOR EACH ROW EXECUTE FUNCTION <schema>.campaign_note_message('<source>')
+ */
+void
+cac_create_message_trigger(const Source *source)
+{
+	Oid			relid = source->relid[TABLE_MESSAGES];
+	const char *table = source->table[TABLE_MESSAGES];
+	const char *status = cac_source_column(source, TABLE_MESSAGES, "status")->name;
+	char		relkind = get_rel_relkind(relid);
+
+	if (status == NULL ||
+		(relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE))
+		return;
+	execute(psprintf("CREATE TRIGGER " HINT_TRIGGER
+					 " AFTER INSERT OR DELETE OR UPDATE OF %s ON %s"
+					 " FOR EACH ROW EXECUTE FUNCTION %s(%s)",
+					 quote_identifier(status), table,
+					 cac_catalog_text(TRIGGER_FUNCTION),
+					 quote_literal_cstr(source->name)));
+	execute(psprintf("ALTER TRIGGER " HINT_TRIGGER " ON %s"
+					 " DEPENDS ON EXTENSION campaign_autoclose", table));
+}
+
+static bool
+is_of_source(const HintKey *key, void *arg)
+{
+	return key->dboid == MyDatabaseId && key->campaigns == *(Oid *) arg;
+}
+
+/*
+ * cac_ensure_message_trigger
+ *		Put the trigger on a source's messages if it is not there any more:
+ *		somebody may have had to drop it, to alter the type of the status.
+ */
+void
+cac_ensure_message_trigger(const Source *source)
+{
+	if (source->table[TABLE_MESSAGES] != NULL &&
+		cac_message_trigger(source) == NULL)
+		cac_create_message_trigger(source);
+}
+
+static void
+drop_trigger(const Source *source)
+{
+	char	   *name = cac_message_trigger(source);
+
+	if (name != NULL)
+		execute(psprintf("DROP TRIGGER %s ON %s", quote_identifier(name),
+						 source->table[TABLE_MESSAGES]));
+}
+
+/*
+ * cac_renew_message_trigger
+ *		Make the trigger anew, for a source whose columns are others now.
+ */
+void
+cac_renew_message_trigger(const Source *source)
+{
+	drop_trigger(source);
+	cac_create_message_trigger(source);
+}
+
+/*
+ * cac_drop_message_trigger
+ *		Take the trigger off a source's messages, if it is there, and drop what
+ *		it has hinted at.
+ *
+ * SPI must be connected.  Whoever writes messages holds a lock that DROP
+ * TRIGGER waits for, and publishes before giving it up: so no hint comes late.
+ */
+void
+cac_drop_message_trigger(const Source *source)
+{
+	Oid			campaigns = source->relid[TABLE_CAMPAIGNS];
+
+	drop_trigger(source);
+	cac_hints_drop(is_of_source, &campaigns);
 }

@@ -18,22 +18,17 @@
  */
 #include "postgres.h"
 
-#include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/partition.h"
 #include "catalog/pg_authid.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_enum.h"
-#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "parser/parse_func.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/regproc.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/uuid.h"
@@ -41,9 +36,8 @@
 #include "compat.h"
 #include "hints.h"
 #include "notes.h"
-#include "triggers.h"
-
-#define TRIGGER_FUNCTION "@.campaign_note_message"
+#include "source.h"
+#include "table_triggers.h"
 
 /* What a message is to the rules. */
 typedef enum MessageState
@@ -531,130 +525,4 @@ campaign_note_message(PG_FUNCTION_ARGS)
 			note_row(table, fired);
 	}
 	return PointerGetDatum(NULL);
-}
-
-/* ----------------------------------------------------------------
- *		The trigger itself
- * ----------------------------------------------------------------
- */
-
-static void
-execute(const char *statement)
-{
-	int			code = SPI_execute(statement, false, 0);
-
-	if (code < 0)
-		elog(ERROR, "could not execute \"%s\": %s", statement,
-			 SPI_result_code_string(code));
-}
-
-/*
- * cac_create_message_trigger
- *		Put the trigger on a source's messages, as the current user.
- *
- * SPI must be connected.  On a view, or anything else that is not a table,
- * there is none: its changes are found by the sweeps.
- *
- *	CREATE TRIGGER campaign_autoclose
- *	AFTER INSERT OR DELETE OR UPDATE OF <status> ON <messages>
- *	FOR EACH ROW EXECUTE FUNCTION <schema>.campaign_note_message('<source>')
- */
-void
-cac_create_message_trigger(const Source *source)
-{
-	Oid			relid = source->relid[TABLE_MESSAGES];
-	const char *table = source->table[TABLE_MESSAGES];
-	const char *status = cac_source_column(source, TABLE_MESSAGES, "status")->name;
-	char		relkind = get_rel_relkind(relid);
-
-	if (status == NULL ||
-		(relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE))
-		return;
-	execute(psprintf("CREATE TRIGGER " HINT_TRIGGER
-					 " AFTER INSERT OR DELETE OR UPDATE OF %s ON %s"
-					 " FOR EACH ROW EXECUTE FUNCTION %s(%s)",
-					 quote_identifier(status), table,
-					 cac_catalog_text(TRIGGER_FUNCTION),
-					 quote_literal_cstr(source->name)));
-	execute(psprintf("ALTER TRIGGER " HINT_TRIGGER " ON %s"
-					 " DEPENDS ON EXTENSION campaign_autoclose", table));
-}
-
-static bool
-is_of_source(const HintKey *key, void *arg)
-{
-	return key->dboid == MyDatabaseId && key->campaigns == *(Oid *) arg;
-}
-
-/*
- * cac_find_message_trigger
- *		The name of the trigger on a table, palloc'd; NULL if it has none.  The
- *		owner may have given it another name.
- */
-char *
-cac_find_message_trigger(Oid relid)
-{
-	Oid			function = LookupFuncName(CAC_QUALIFIED_NAMES(cac_catalog_text(TRIGGER_FUNCTION)),
-										  0, NULL, true);
-	Relation	rel = try_relation_open(relid, AccessShareLock);
-	char	   *name = NULL;
-
-	if (rel == NULL)
-		return NULL;
-	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
-		if (rel->trigdesc->triggers[i].tgfoid == function)
-			name = pstrdup(rel->trigdesc->triggers[i].tgname);
-	relation_close(rel, AccessShareLock);
-	return name;
-}
-
-/*
- * cac_ensure_message_trigger
- *		Put the trigger on a source's messages if it is not there any more:
- *		somebody may have had to drop it, to alter the type of the status.
- */
-void
-cac_ensure_message_trigger(const Source *source)
-{
-	if (source->table[TABLE_MESSAGES] != NULL &&
-		cac_find_message_trigger(source->relid[TABLE_MESSAGES]) == NULL)
-		cac_create_message_trigger(source);
-}
-
-static void
-drop_trigger(const Source *source)
-{
-	char	   *name = cac_find_message_trigger(source->relid[TABLE_MESSAGES]);
-
-	if (name != NULL)
-		execute(psprintf("DROP TRIGGER %s ON %s", quote_identifier(name),
-						 source->table[TABLE_MESSAGES]));
-}
-
-/*
- * cac_renew_message_trigger
- *		Make the trigger anew, for a source whose columns are others now.
- */
-void
-cac_renew_message_trigger(const Source *source)
-{
-	drop_trigger(source);
-	cac_create_message_trigger(source);
-}
-
-/*
- * cac_drop_message_trigger
- *		Take the trigger off a source's messages, if it is there, and drop what
- *		it has hinted at.
- *
- * SPI must be connected.  Whoever writes messages holds a lock that DROP
- * TRIGGER waits for, and publishes before giving it up: so no hint comes late.
- */
-void
-cac_drop_message_trigger(const Source *source)
-{
-	Oid			campaigns = source->relid[TABLE_CAMPAIGNS];
-
-	drop_trigger(source);
-	cac_hints_drop(is_of_source, &campaigns);
 }

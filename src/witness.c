@@ -28,6 +28,7 @@
 #include "utils/uuid.h"
 
 #include "queries.h"
+#include "table_triggers.h"
 #include "witness.h"
 
 /* Campaigns whose witnesses are verified by one statement. */

@@ -25,6 +25,7 @@
 
 #include "attempt.h"
 #include "preflight.h"
+#include "table_triggers.h"
 #include "template.h"
 
 /* A column that is written, and the words that are written to it. */
@@ -217,6 +218,7 @@ widen_column(const WrittenWords *written, Oid type, int length)
 {
 	const Source *source = written->preflight->source;
 	char	   *alter;
+	char	   *trigger;
 
 	if (type != written->column->type || written->relid != source->relid[written->column->table] ||
 		get_rel_relkind(written->relid) == RELKIND_VIEW)
@@ -226,7 +228,9 @@ widen_column(const WrittenWords *written, Oid type, int length)
 					 type == BPCHAROID ? "character" : "varchar", length);
 	if (written->column->table != TABLE_MESSAGES)
 		return alter;
-	return psprintf("DROP TRIGGER IF EXISTS " HINT_TRIGGER " ON %s; %s %s", written->table, alter,
+	trigger = cac_message_trigger(source);
+	return psprintf("DROP TRIGGER IF EXISTS %s ON %s; %s %s",
+					trigger ? quote_identifier(trigger) : HINT_TRIGGER, written->table, alter,
 					cac_alter_call(source, "mode", source->mode == MODE_ACTIVE ? "active" : "shadow"));
 }
 

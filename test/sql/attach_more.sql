@@ -278,9 +278,11 @@ ALTER TABLE ml DISABLE TRIGGER campaign_autoclose;
 SELECT detail, fix FROM fixes WHERE check_name = 'trigger';
 SELECT fix FROM fixes WHERE check_name = 'trigger' \gexec
 ALTER TRIGGER campaign_autoclose ON ml RENAME TO "My Trigger";
+SELECT count(*) FROM fixes WHERE check_name = 'trigger';
+ALTER TABLE ml DISABLE TRIGGER "My Trigger";
 SELECT detail, fix FROM fixes WHERE check_name = 'trigger';
 SELECT fix FROM fixes WHERE check_name = 'trigger' \gexec
-DROP TRIGGER campaign_autoclose ON ml;
+DROP TRIGGER "My Trigger" ON ml;
 SELECT detail, fix FROM fixes WHERE check_name = 'trigger';
 SELECT replace(fix, 'SELECT', 'SELECT mode FROM') FROM fixes WHERE check_name = 'trigger' \gexec
 SELECT count(*) FROM fixes WHERE check_name = 'trigger';
