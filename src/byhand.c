@@ -21,6 +21,28 @@
  */
 #define FAIL_ROUNDS		3
 
+/*
+ * The application's words for a status, or for two, of which one will do.
+ */
+static char *
+any_word(const Source *source, const char *status, const char *or_status)
+{
+	const SourceLabel *label[2];
+	StringInfoData text;
+	int			left = 0;
+
+	label[0] = cac_source_label(source, "campaigns", status);
+	label[1] = or_status ? cac_source_label(source, "campaigns", or_status) : NULL;
+	for (int i = 0; i < lengthof(label); i++)
+		left += label[i] ? label[i]->count : 0;
+	initStringInfo(&text);
+	for (int i = 0; i < lengthof(label); i++)
+		for (int k = 0; label[i] != NULL && k < label[i]->count; k++)
+			appendStringInfo(&text, "\"%s\"%s", label[i]->words[k],
+							 --left > 1 ? ", " : left == 1 ? " or " : "");
+	return text.data;
+}
+
 static void
 refuse_status(const Judgement *j)
 {
@@ -31,15 +53,14 @@ refuse_status(const Judgement *j)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("campaign %s of source \"%s\" is not open",
 						j->outcome->campaign_id, j->source->name),
-				 errhint("Its status is \"%s\"; only a campaign in status \"%s\" can be closed.",
-						 status, cac_status_word(j->source, CAMPAIGN_OPEN))));
+				 errhint("Its status is \"%s\"; only a campaign in status %s can be closed.",
+						 status, any_word(j->source, "sending", NULL))));
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("campaign %s of source \"%s\" is not closed",
 					j->outcome->campaign_id, j->source->name),
-			 errhint("Its status is \"%s\"; only a campaign in status \"%s\" or \"%s\" can be reopened.",
-					 status, cac_status_word(j->source, CAMPAIGN_COMPLETED),
-					 cac_status_word(j->source, CAMPAIGN_FAILED))));
+			 errhint("Its status is \"%s\"; only a campaign in status %s can be reopened.",
+					 status, any_word(j->source, "completed", "failed"))));
 }
 
 /*

@@ -42,6 +42,7 @@ typedef struct Explanation
 	AwaitedCount awaited;
 	TimestampTz timeout_at;		/* when the campaign's time is up, or */
 	TimestampTz last_expiry;	/* that of the last contact; DT_NOEND: never */
+	List	   *troubles;		/* of CampaignTrouble */
 	const char *not_marked;		/* why the silent are not; NULL: they are */
 } Explanation;
 
@@ -144,13 +145,35 @@ origin_of_start(const Judgement *j)
 	return "created_at";
 }
 
+/*
+ * When the campaign is closed at the latest, as far as can be told; DT_NOEND:
+ * never.  A sweep that went wrong comes back to it when its retry is due.
+ */
+static TimestampTz
+closes_by_sweep(const Explanation *e)
+{
+	const Judgement *j = e->j;
+	TimestampTz closes_by = cac_closes_by(&j->facts, &j->tally, j->source->every,
+										  e->last_expiry, e->as_of);
+	ListCell   *lc;
+
+	foreach(lc, e->troubles)
+	{
+		const CampaignTrouble *trouble = lfirst(lc);
+
+		if (strcmp(trouble->sweep, cac_sweep_name(SWEEP_INTERRUPTED)) == 0)
+			continue;			/* that one closes nothing */
+		closes_by = Max(closes_by, trouble->retry_at);
+	}
+	return closes_by;
+}
+
 static void
 explain_open(Explanation *e)
 {
 	const Judgement *j = e->j;
 	const CampaignFacts *facts = &j->facts;
-	TimestampTz closes_by = cac_closes_by(facts, &j->tally, j->source->every,
-										  e->last_expiry, e->as_of);
+	TimestampTz closes_by = closes_by_sweep(e);
 	VerdictReason why_not;
 	StringInfoData detail;
 
@@ -374,12 +397,11 @@ explain_troubles(Explanation *e)
 {
 	const Judgement *j = e->j;
 	bool		owner = has_privs_of_role(GetUserId(), j->source->owner);
-	List	   *troubles = cac_troubles(j->source, j->outcome->campaign_id);
 	ListCell   *lc;
 
-	if (troubles == NIL)
+	if (e->troubles == NIL)
 		explain(e->rsinfo, "no errors", CONDITION_MET, "none", DT_NOEND);
-	foreach(lc, troubles)
+	foreach(lc, e->troubles)
 	{
 		CampaignTrouble *trouble = lfirst(lc);
 		char	   *detail;
@@ -599,6 +621,7 @@ explain_campaign(Judgement *j, void *arg)
 	Explanation *e = arg;
 
 	e->j = j;
+	e->troubles = cac_troubles(j->source, j->outcome->campaign_id);
 	if (j->facts.status == CAMPAIGN_OTHER)
 		explain(e->rsinfo, "closed", CONDITION_NOT_MET,
 				j->row.status_text == NULL ? "status null is the application's own: the campaign is left alone" :

@@ -143,6 +143,11 @@ CREATE TRIGGER refuse BEFORE UPDATE ON campaigns FOR EACH ROW WHEN (OLD.name = '
 SELECT campaigns_skipped FROM campaign_check_sending(as_of => '2025-01-01 06:00+00');
 SELECT campaigns_skipped FROM campaign_check_sending(as_of => '2025-01-01 06:01+00');
 SELECT * FROM campaign_explain(id('complete'), as_of => '2025-01-01 06:01+00') WHERE NOT ok;
+UPDATE campaign_retry SET retry_at = '2025-01-01 07:00+00';
+SELECT condition, until FROM campaign_explain(id('complete'), as_of => '2025-01-01 06:01+00') WHERE NOT ok;
+UPDATE campaign_retry SET sweep = 'interrupted';
+SELECT condition, until FROM campaign_explain(id('complete'), as_of => '2025-01-01 06:01+00') WHERE NOT ok;
+UPDATE campaign_retry SET sweep = 'sending';
 UPDATE campaign_retry SET failures = 0, skips = 2, retry_at = NULL, sqlstate = NULL, error = NULL;
 SELECT * FROM campaign_explain(id('complete'), as_of => '2025-01-01 06:01+00') WHERE condition = 'no errors';
 DROP TRIGGER refuse ON campaigns;
