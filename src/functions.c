@@ -35,6 +35,7 @@
 #include "lifecycle.h"
 #include "preflight.h"
 #include "preview.h"
+#include "processes.h"
 #include "queries.h"
 #include "schedule.h"
 #include "shadow.h"

@@ -28,8 +28,8 @@
 #include "catalog.h"
 #include "health.h"
 #include "hints.h"
+#include "processes.h"
 #include "settings.h"
-#include "slots.h"
 #include "source.h"
 
 /* How many sources a check names. */

@@ -61,6 +61,14 @@ typedef struct HintNote
 	int64		check_delay;	/* the source's, microseconds */
 } HintNote;
 
+/* What is told of the hints; all in single hints. */
+typedef struct HintCounters
+{
+	int64		waiting;		/* now */
+	int64		dropped;		/* since the server started, for want of room */
+	int64		served;			/* since then */
+} HintCounters;
+
 /* set-up */
 extern void cac_reserve_hints(void);
 extern bool cac_hints_ready(void);

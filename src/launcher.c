@@ -8,23 +8,9 @@
  * database and holds no snapshot; it opens a transaction only to scan
  * pg_database.
  *
- * What it knows of the databases is a table of its own:
- *
- *	- one never seen is due at once: a visit tells whether it has the extension;
- *	- a visit that ends well says when the next is due (DT_NOEND: when there
- *	  are news), one that fails is repeated after 1 s, doubling to 60 s;
- *	- news make a database due at once;
- *	- a hint makes it due when it falls due itself.  Hints are read anew in
- *	  each cycle, and whoever puts one that is due before the cycle's next has
- *	  us woken, see cac_steer().
- *
- * The table is lost with the process, and every database is then seen for the
- * first time.  The slots are not: a worker that an earlier launcher started is
- * waited for as one of our own.
- *
- * A visit is never counted as due earlier than the moment at which it was
- * asked for, so the longest overdue is the one that has waited longest, and
- * taking that first leaves none behind.
+ * What it knows of the databases is a table of its own, databases.c.  That is
+ * lost with the process.  The slots are not: a worker that an earlier launcher
+ * started is waited for as one of our own.
  *
  * On an unexpected error the process exits, and is started again.
  *
@@ -32,12 +18,6 @@
  */
 #include "postgres.h"
 
-#include "access/heapam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
-#include "access/tableam.h"
-#include "access/xact.h"
-#include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -46,13 +26,11 @@
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "hints.h"
+#include "databases.h"
 #include "launcher.h"
 #include "settings.h"
 #include "slots.h"
@@ -60,14 +38,12 @@
 
 /* All in ms, but the first in seconds. */
 #define RESTART_SECONDS			5
-#define MAX_WAIT_MS				60000	/* the list of databases is never older */
+#define MAX_WAIT_MS				60000
 #define MIN_WAIT_MS				5
-#define FRESH_LIST_MS			1000	/* how old it may be to start a worker by it */
-#define FIRST_BACKOFF_MS		1000	/* after a failed visit, doubling */
-#define LAST_BACKOFF_MS			60000
 #define FIRST_SLOT_BACKOFF_MS	10	/* after finding the server short of slots,
 									 * doubling; a worker just gone leaves its
 									 * own a moment later, so this is short */
+#define LAST_SLOT_BACKOFF_MS	60000
 #define SLOT_WARNING_MS			1000	/* when that is worth a warning */
 #define ORPHAN_MS				10000	/* how long a worker that an earlier
 										 * launcher asked for may take to come */
@@ -76,18 +52,6 @@
 #define CLOCK_STEP_MS			1000	/* the clock going back by so much voids
 										 * what was planned by it */
 
-typedef struct DatabaseEntry
-{
-	Oid			dboid;			/* hash key */
-	NameData	datname;
-	TimestampTz due;			/* when it needs a visit; DT_NOEND: at news */
-	TimestampTz hint_due;		/* when its next hint falls due; DT_NOEND: none */
-	TimestampTz not_before;		/* when it may have a visit, hints or not */
-	bool		served;			/* it has a worker */
-	int			failures;		/* in a row */
-	uint32		scan;			/* the latest scan that saw it */
-} DatabaseEntry;
-
 /* A worker that this launcher has asked for, per slot. */
 typedef struct LaunchedWorker
 {
@@ -95,21 +59,15 @@ typedef struct LaunchedWorker
 	BackgroundWorkerHandle *handle; /* NULL: none, or an earlier launcher's */
 } LaunchedWorker;
 
-static HTAB *databases;
 static SlotReport *slots;		/* as of the latest cac_collect() */
 static LaunchedWorker *launched;
 
 static TimestampTz last_cycle_at = DT_NOBEGIN;
-static TimestampTz last_scan_at = 0;	/* 0: the list must be read again */
-static uint32 scan_number = 0;
 
 /* The server was short of slots for background workers: */
 static TimestampTz start_again_at = DT_NOBEGIN; /* not before this */
 static int	slot_backoff_ms = 0;	/* 0: it was not */
 static bool slot_warning_given = false;
-
-/* Is there a hint of a database that is not in the table? */
-static bool stray_hints = false;
 
 /* The database whose failed visit the launcher shows as its error, if any. */
 static Oid	error_dboid = InvalidOid;
@@ -150,265 +108,30 @@ show_error(Oid dboid, const char *message)
 }
 
 /* ----------------------------------------------------------------
- * The databases
- * ----------------------------------------------------------------
- */
-
-static bool
-database_is_served(Oid dboid)
-{
-	int			i;
-
-	for (i = 0; i < cac_max_workers; i++)
-	{
-		if (slots[i].dboid == dboid &&
-			slots[i].state != SLOT_FREE && slots[i].state != SLOT_EXITED)
-			return true;
-	}
-	return false;
-}
-
-/*
- * Notes a database that may be visited.  One never seen is due now.
- */
-static void
-see_database(Form_pg_database form, TimestampTz now)
-{
-	DatabaseEntry *entry;
-	bool		found;
-
-	entry = hash_search(databases, &form->oid, HASH_ENTER, &found);
-	if (!found)
-	{
-		entry->due = now;
-		entry->hint_due = DT_NOEND;
-		entry->not_before = DT_NOBEGIN;
-		entry->served = database_is_served(form->oid);
-		entry->failures = 0;
-	}
-	entry->datname = form->datname;
-	entry->scan = scan_number;
-}
-
-static bool
-is_of_no_database(const HintKey *key, void *arg)
-{
-	return hash_search(databases, &key->dboid, HASH_FIND, NULL) == NULL;
-}
-
-/*
- * Makes the table agree with pg_database and the settings.
- */
-static void
-scan_databases(TimestampTz now)
-{
-	Relation	rel;
-	TableScanDesc scan;
-	HeapTuple	tuple;
-	HASH_SEQ_STATUS status;
-	DatabaseEntry *entry;
-
-	scan_number++;
-	last_scan_at = now;
-
-	StartTransactionCommand();
-	(void) GetTransactionSnapshot();
-
-	rel = table_open(DatabaseRelationId, AccessShareLock);
-	scan = table_beginscan_catalog(rel, 0, NULL);
-	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
-	{
-		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
-
-		if (form->datallowconn && !form->datistemplate &&
-			form->datconnlimit != DATCONNLIMIT_INVALID_DB &&
-			cac_database_listed(NameStr(form->datname)))
-			see_database(form, now);
-	}
-	table_endscan(scan);
-	table_close(rel, AccessShareLock);
-
-	CommitTransactionCommand();
-
-	hash_seq_init(&status, databases);
-	while ((entry = hash_seq_search(&status)) != NULL)
-	{
-		if (entry->scan == scan_number)
-			continue;
-		if (entry->dboid == error_dboid)
-			show_error(InvalidOid, "");
-		hash_search(databases, &entry->dboid, HASH_REMOVE, NULL);
-		stray_hints = true;
-	}
-
-	/* of a database that is gone, or that no worker is to serve */
-	if (stray_hints)
-		cac_hints_drop(is_of_no_database, NULL);
-	stray_hints = false;
-}
-
-/*
- * The clock has stepped back: moments that were planned by it, by us or by the
- * workers, may now be hours away.  A visit finds out.  So may the hints.
- */
-static void
-forget_plans(TimestampTz now)
-{
-	HASH_SEQ_STATUS status;
-	DatabaseEntry *entry;
-
-	hash_seq_init(&status, databases);
-	while ((entry = hash_seq_search(&status)) != NULL)
-	{
-		if (entry->due > now && entry->due != DT_NOEND)
-			entry->due = now;
-		entry->not_before = DT_NOBEGIN;
-	}
-	cac_hints_clock_stepped(now);
-	last_scan_at = 0;
-	start_again_at = DT_NOBEGIN;
-}
-
-static TimestampTz
-visit_due(const DatabaseEntry *entry)
-{
-	return Max(Min(entry->due, entry->hint_due), entry->not_before);
-}
-
-/*
- * The database that has been due for longest and has no worker, NULL if none.
- * *earliest is set to when the next one will be due, DT_NOEND if none will, and
- * *ndue to how many are.
- */
-static DatabaseEntry *
-longest_overdue(TimestampTz now, TimestampTz *earliest, int *ndue)
-{
-	HASH_SEQ_STATUS status;
-	DatabaseEntry *entry;
-	DatabaseEntry *longest = NULL;
-	TimestampTz due;
-
-	*earliest = DT_NOEND;
-	*ndue = 0;
-	hash_seq_init(&status, databases);
-	while ((entry = hash_seq_search(&status)) != NULL)
-	{
-		if (entry->served)
-			continue;
-		due = visit_due(entry);
-		if (due > now)
-			*earliest = Min(*earliest, due);
-		else
-		{
-			(*ndue)++;
-			if (longest == NULL || due < visit_due(longest))
-				longest = entry;
-		}
-	}
-	return longest;
-}
-
-/* ----------------------------------------------------------------
  * What the workers left, and the news
  * ----------------------------------------------------------------
  */
 
 /*
- * A worker has left its slot: plan the next visit.
+ * A worker has left its slot.
  */
 static void
 visit_ended(const SlotReport *visit, TimestampTz now)
 {
-	DatabaseEntry *entry = hash_search(databases, &visit->dboid, HASH_FIND, NULL);
-	int			backoff_ms;
+	DatabaseEntry *entry = cac_database_find(visit->dboid);
+	char		message[CAC_MESSAGE_LEN];
 
 	if (entry == NULL)
 		return;
-	entry->served = false;
-
+	cac_database_visit_ended(entry, visit, now);
 	if (visit->failed)
 	{
-		char		message[CAC_MESSAGE_LEN];
-
-		backoff_ms = FIRST_BACKOFF_MS << Min(entry->failures, 10);
-		entry->due = TimestampTzPlusMilliseconds(now, Min(backoff_ms, LAST_BACKOFF_MS));
-		entry->not_before = entry->due;
-		entry->failures++;
-		last_scan_at = 0;	/* it may be gone */
-
 		snprintf(message, sizeof(message), "database \"%s\": %s",
 				 NameStr(entry->datname), visit->last_error);
 		show_error(entry->dboid, message);
-		return;
 	}
-
-	entry->due = Max(visit->next_due, now);
-	entry->not_before = Max(visit->not_before, now);
-	entry->failures = 0;
-	if (entry->dboid == error_dboid)
+	else if (entry->dboid == error_dboid)
 		show_error(InvalidOid, "");
-}
-
-static void
-visit_soon(DatabaseEntry *entry, TimestampTz now)
-{
-	entry->due = Min(entry->due, now);
-	entry->not_before = Min(entry->not_before, now);
-}
-
-/*
- * A database not in the table may be new; the scan will see it.
- */
-static void
-take_news(const NewsReport *news, TimestampTz now)
-{
-	HASH_SEQ_STATUS status;
-	DatabaseEntry *entry;
-	int			i;
-
-	for (i = 0; i < news->count; i++)
-	{
-		entry = hash_search(databases, &news->dboids[i], HASH_FIND, NULL);
-		if (entry != NULL)
-			visit_soon(entry, now);
-		else
-			last_scan_at = 0;
-	}
-
-	if (news->everywhere)
-	{
-		hash_seq_init(&status, databases);
-		while ((entry = hash_seq_search(&status)) != NULL)
-			visit_soon(entry, now);
-		last_scan_at = 0;
-	}
-}
-
-static void
-see_hint(Oid dboid, TimestampTz due)
-{
-	DatabaseEntry *entry = hash_search(databases, &dboid, HASH_FIND, NULL);
-
-	if (entry == NULL)
-		stray_hints = true;
-	else
-		entry->hint_due = Min(entry->hint_due, due);
-}
-
-/*
- * When which database's hints fall due.  A database not in the table is new,
- * and has news, or is not for us.
- */
-static void
-read_hints(void)
-{
-	HASH_SEQ_STATUS status;
-	DatabaseEntry *entry;
-
-	hash_seq_init(&status, databases);
-	while ((entry = hash_seq_search(&status)) != NULL)
-		entry->hint_due = DT_NOEND;
-	cac_hints_survey(see_hint);
 }
 
 /*
@@ -460,8 +183,9 @@ collect(TimestampTz now)
 			cac_slot_lost(&slots[i].claim, "worker asked for by an earlier launcher did not come");
 	}
 
-	take_news(&news, now);
-	read_hints();
+	cac_databases_see_workers(slots);
+	cac_databases_see_news(&news, now);
+	cac_databases_see_hints();
 }
 
 /* ----------------------------------------------------------------
@@ -477,7 +201,7 @@ static void
 short_of_slots(TimestampTz now)
 {
 	slot_backoff_ms = slot_backoff_ms == 0 ? FIRST_SLOT_BACKOFF_MS :
-		Min(2 * slot_backoff_ms, LAST_BACKOFF_MS);
+		Min(2 * slot_backoff_ms, LAST_SLOT_BACKOFF_MS);
 	start_again_at = TimestampTzPlusMilliseconds(now, slot_backoff_ms);
 
 	if (slot_backoff_ms >= SLOT_WARNING_MS && !slot_warning_given)
@@ -527,16 +251,15 @@ start_worker(DatabaseEntry *entry, TimestampTz now)
 }
 
 /*
- * Has the list of databases become too old?  It is read more often while
- * workers are started by it.
+ * Reads the list of databases anew.
  */
-static bool
-scan_is_due(TimestampTz now, bool starting)
+static void
+scan_databases(TimestampTz now)
 {
-	if (now < last_scan_at)
-		return true;
-	return TimestampDifferenceExceeds(last_scan_at, now,
-									  starting ? FRESH_LIST_MS : MAX_WAIT_MS);
+	cac_databases_scan(now);
+	cac_databases_see_workers(slots);
+	if (OidIsValid(error_dboid) && cac_database_find(error_dboid) == NULL)
+		show_error(InvalidOid, "");
 }
 
 /*
@@ -550,11 +273,11 @@ start_due_workers(TimestampTz now)
 	TimestampTz earliest;
 	int			ndue;
 
-	entry = longest_overdue(now, &earliest, &ndue);
-	if (scan_is_due(now, entry != NULL))
+	entry = cac_databases_longest_overdue(now, &earliest, &ndue);
+	if (cac_databases_scan_due(now, entry != NULL))
 	{
 		scan_databases(now);
-		entry = longest_overdue(now, &earliest, &ndue);
+		entry = cac_databases_longest_overdue(now, &earliest, &ndue);
 	}
 
 	while (entry != NULL && now >= start_again_at)
@@ -563,11 +286,11 @@ start_due_workers(TimestampTz now)
 		if (cac_database_wanted(entry->dboid))
 		{
 			entry->not_before = TimestampTzPlusMilliseconds(now, WANTED_PUT_OFF_MS);
-			last_scan_at = 0;
+			cac_databases_outdated();
 		}
 		else if (!start_worker(entry, now))
 			break;
-		entry = longest_overdue(now, &earliest, &ndue);
+		entry = cac_databases_longest_overdue(now, &earliest, &ndue);
 	}
 
 	/* slots that come free wake us; only a server short of them does not */
@@ -629,7 +352,7 @@ handle_interrupts(void)
 	{
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
-		last_scan_at = 0;	/* other databases may be listed */
+		cac_databases_outdated();	/* others may be listed */
 	}
 }
 
@@ -643,7 +366,10 @@ run_cycle(TimestampTz now)
 
 	if (last_cycle_at != DT_NOBEGIN && last_cycle_at > now &&
 		TimestampDifferenceExceeds(now, last_cycle_at, CLOCK_STEP_MS))
-		forget_plans(now);
+	{
+		cac_databases_clock_stepped(now);
+		start_again_at = DT_NOBEGIN;
+	}
 	last_cycle_at = now;
 
 	collect(now);
@@ -659,17 +385,8 @@ run_cycle(TimestampTz now)
 }
 
 static void
-allocate_tables(void)
+allocate_slots(void)
 {
-	HASHCTL		control;
-
-	memset(&control, 0, sizeof(control));
-	control.keysize = sizeof(Oid);
-	control.entrysize = sizeof(DatabaseEntry);
-	control.hcxt = TopMemoryContext;
-	databases = hash_create("campaign_autoclose databases", 64, &control,
-							HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-
 	slots = MemoryContextAllocZero(TopMemoryContext, cac_max_workers * sizeof(SlotReport));
 	launched = MemoryContextAllocZero(TopMemoryContext, cac_max_workers * sizeof(LaunchedWorker));
 }
@@ -690,7 +407,8 @@ cac_launcher_main(Datum main_arg)
 
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	cac_launcher_attach();
-	allocate_tables();
+	cac_databases_allocate();
+	allocate_slots();
 	context = AllocSetContextCreate(TopMemoryContext, "campaign_autoclose launcher cycle",
 									ALLOCSET_DEFAULT_SIZES);
 	ereport(LOG, (errmsg("campaign_autoclose launcher started")));

@@ -50,9 +50,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "access/xlog.h"
-#include "catalog/pg_authid.h"
-#include "commands/dbcommands.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
@@ -60,19 +57,12 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
-#include "utils/acl.h"
-#include "utils/builtins.h"
 #include "utils/timestamp.h"
-#include "utils/tuplestore.h"
 
-#include "compat.h"
 #include "settings.h"
 #include "slots.h"
 
 #define SHARED_NAME			"campaign_autoclose"
-
-/* Columns of cac_report_processes(). */
-#define REPORT_COLUMNS		14
 
 typedef struct WorkerSlot
 {
@@ -741,174 +731,51 @@ cac_progress_error(const char *message)
  */
 
 /*
- * A text from shared memory may be another database's, in its encoding.  What
- * is not valid in ours loses whatever is not ASCII: better than a row that a
- * client cannot read.
- */
-static char *
-readable(char *string)
-{
-	char	   *c;
-
-	if (!pg_verifymbstr(string, strlen(string), true))
-	{
-		for (c = string; *c != '\0'; c++)
-		{
-			if (IS_HIGHBIT_SET(*c))
-				*c = '?';
-		}
-	}
-	return string;
-}
-
-static Datum
-shared_text(char *string)
-{
-	return CStringGetTextDatum(readable(string));
-}
-
-/*
- * cac_report_launcher
- *		How the launcher is; false where the library was not preloaded.
- */
-bool
-cac_report_launcher(LauncherReport *report)
-{
-	if (shared == NULL)
-		return false;
-	LWLockAcquire(shared->lock, LW_SHARED);
-	report->pid = shared->launcher_pid;
-	memcpy(report->last_error, shared->launcher_error, CAC_MESSAGE_LEN);
-	LWLockRelease(shared->lock);
-	(void) readable(report->last_error);
-	return true;
-}
-
-static const char *
-launcher_state(pid_t pid)
-{
-	if (shared == NULL)
-		return "not preloaded: no worker will run";
-	if (RecoveryInProgress())
-		return "standby";
-	if (!cac_enabled)
-		return "disabled";
-	return pid != 0 ? "running" : "not running";
-}
-
-/*
- * One row for the launcher.  "copy" is a copy of the shared state, NULL where
- * there is none, and so with the counters of the hints.
- */
-static void
-report_launcher(ReturnSetInfo *rsinfo, SharedState *copy,
-				const HintCounters *hints, bool privileged)
-{
-	Datum		values[REPORT_COLUMNS];
-	bool		nulls[REPORT_COLUMNS];
-	pid_t		pid = copy ? copy->launcher_pid : 0;
-
-	memset(nulls, true, sizeof(nulls));
-	values[0] = CStringGetTextDatum("launcher");
-	values[3] = CStringGetTextDatum(launcher_state(pid));
-	nulls[0] = nulls[3] = false;
-	if (pid != 0)
-	{
-		values[1] = Int32GetDatum((int32) pid);
-		values[8] = TimestampTzGetDatum(copy->launcher_started_at);
-		values[9] = TimestampTzGetDatum(copy->launcher_next_wake);
-		nulls[1] = nulls[8] = nulls[9] = false;
-	}
-	if (privileged && copy && copy->launcher_error[0] != '\0')
-	{
-		values[10] = shared_text(copy->launcher_error);
-		nulls[10] = false;
-	}
-	if (hints)
-	{
-		values[11] = Int64GetDatum(hints->waiting);
-		values[12] = Int64GetDatum(hints->dropped);
-		values[13] = Int64GetDatum(hints->served);
-		nulls[11] = nulls[12] = nulls[13] = false;
-	}
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-}
-
-/*
- * One row for one slot in use, given as a copy.
- */
-static void
-report_worker(ReturnSetInfo *rsinfo, WorkerSlot *slot, bool privileged)
-{
-	static const char *const state_names[] = {"free", "starting", "running", "lingering", "exited"};
-	Datum		values[REPORT_COLUMNS];
-	bool		nulls[REPORT_COLUMNS];
-	char	   *datname = get_database_name(slot->dboid);
-	bool		sweeping = NameStr(slot->sweep)[0] != '\0';
-
-	memset(nulls, false, sizeof(nulls));
-	values[0] = CStringGetTextDatum("worker");
-	values[1] = Int32GetDatum((int32) slot->pid);
-	nulls[1] = slot->pid == 0;
-	nulls[2] = datname == NULL;
-	if (datname != NULL)
-		values[2] = CStringGetTextDatum(datname);
-	values[3] = CStringGetTextDatum(state_names[slot->state]);
-	nulls[4] = nulls[5] = !privileged || !sweeping;
-	if (!nulls[4])
-	{
-		values[4] = shared_text(NameStr(slot->source));
-		values[5] = shared_text(NameStr(slot->sweep));
-	}
-	values[6] = Int64GetDatum((int64) pg_atomic_read_u64(&slot->campaigns_done));
-	values[7] = Int64GetDatum(slot->campaigns_total);
-	nulls[6] = nulls[7] = !sweeping;
-	values[8] = TimestampTzGetDatum(slot->started_at);
-	/* while it runs, nobody knows yet */
-	values[9] = TimestampTzGetDatum(slot->next_due);
-	nulls[9] = slot->state != SLOT_LINGERING && !slot->finished;
-	nulls[10] = !privileged || slot->last_error[0] == '\0';
-	if (!nulls[10])
-		values[10] = shared_text(slot->last_error);
-	nulls[11] = nulls[12] = nulls[13] = true;
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-}
-
-/*
- * The rows of the view campaign_worker, put in the tuplestore of a result that
- * the caller has prepared with InitMaterializedSRF():
+ * cac_report_slots
+ *		How the launcher is and, as a palloc'd array, the slots in use: all of it
+ *		at one moment.  Messages and names are in the encodings of the databases
+ *		that they came from.
  *
- *	process text, pid int, database text, state text, source text, sweep text,
- *	campaigns_done bigint, campaigns_total bigint, started_at timestamptz,
- *	next_wake_at timestamptz, last_error text, hints_waiting bigint,
- *	hints_dropped bigint, hints_served bigint
- *
- * What names a source or its contents is for members of pg_read_all_stats.
+ * NULL, and nothing is changed, where the library was not preloaded.
  */
-void
-cac_report_processes(ReturnSetInfo *rsinfo, const HintCounters *hints)
+WorkerReport *
+cac_report_slots(LauncherReport *launcher, int *nworkers)
 {
-	bool		privileged = has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
-	SharedState *copy;
+	WorkerReport *workers;
+	int			n = 0;
 	int			i;
 
 	if (shared == NULL)
-	{
-		report_launcher(rsinfo, NULL, NULL, privileged);
-		return;
-	}
+		return NULL;
+	workers = palloc0(cac_max_workers * sizeof(WorkerReport));
 
-	/* Copied first: the rest reads catalogs, which no LWLock may wait for. */
-	copy = palloc(shared_memory_size());
 	LWLockAcquire(shared->lock, LW_SHARED);
-	memcpy(copy, shared, shared_memory_size());
-	LWLockRelease(shared->lock);
-
-	report_launcher(rsinfo, copy, hints, privileged);
-	for (i = 0; i < copy->nslots; i++)
+	launcher->pid = shared->launcher_pid;
+	launcher->started_at = shared->launcher_started_at;
+	launcher->next_wake = shared->launcher_next_wake;
+	memcpy(launcher->last_error, shared->launcher_error, CAC_MESSAGE_LEN);
+	for (i = 0; i < shared->nslots; i++)
 	{
-		if (copy->slots[i].state != SLOT_FREE)
-			report_worker(rsinfo, &copy->slots[i], privileged);
+		WorkerSlot *slot = &shared->slots[i];
+		WorkerReport *worker = &workers[n];
+
+		if (slot->state == SLOT_FREE)
+			continue;
+		worker->state = slot->state;
+		worker->dboid = slot->dboid;
+		worker->pid = slot->pid;
+		worker->started_at = slot->started_at;
+		worker->source = slot->source;
+		worker->sweep = slot->sweep;
+		worker->campaigns_total = slot->campaigns_total;
+		worker->campaigns_done = (int64) pg_atomic_read_u64(&slot->campaigns_done);
+		/* while it runs, nobody knows yet */
+		worker->next_due = slot->state == SLOT_LINGERING || slot->finished ?
+			slot->next_due : DT_NOBEGIN;
+		memcpy(worker->last_error, slot->last_error, CAC_MESSAGE_LEN);
+		n++;
 	}
-	pfree(copy);
+	LWLockRelease(shared->lock);
+	*nworkers = n;
+	return workers;
 }

@@ -9,7 +9,6 @@
 #define CAC_SLOTS_H
 
 #include "datatype/timestamp.h"
-#include "nodes/execnodes.h"
 
 /* Room for a message in shared memory, bytes. */
 #define CAC_MESSAGE_LEN		256
@@ -56,20 +55,29 @@ typedef struct NewsReport
 	Oid			dboids[CAC_MAX_NEWS];
 } NewsReport;
 
-/* What is told of the hints, see hints.h; all in single hints. */
-typedef struct HintCounters
-{
-	int64		waiting;		/* now */
-	int64		dropped;		/* since the server started, for want of room */
-	int64		served;			/* since then */
-} HintCounters;
-
 /* What is told of the launcher. */
 typedef struct LauncherReport
 {
 	pid_t		pid;			/* 0: there is none */
-	char		last_error[CAC_MESSAGE_LEN];	/* readable in this database */
+	TimestampTz started_at;
+	TimestampTz next_wake;
+	char		last_error[CAC_MESSAGE_LEN];
 } LauncherReport;
+
+/* What is told of a worker. */
+typedef struct WorkerReport
+{
+	SlotState	state;			/* not SLOT_FREE */
+	Oid			dboid;
+	pid_t		pid;			/* 0: it has not come yet, or is gone */
+	TimestampTz started_at;
+	NameData	source;			/* what it is doing; empty: nothing */
+	NameData	sweep;
+	int64		campaigns_total;
+	int64		campaigns_done;
+	TimestampTz next_due;		/* of its database; DT_NOBEGIN: unknown */
+	char		last_error[CAC_MESSAGE_LEN];
+} WorkerReport;
 
 /* set-up */
 extern void cac_reserve_shared_memory(void);
@@ -78,8 +86,7 @@ extern bool cac_shared_memory_ready(void);
 /* any backend */
 extern void cac_announce_news(void);
 extern void cac_steer(Oid dboid, TimestampTz due);
-extern bool cac_report_launcher(LauncherReport *report);
-extern void cac_report_processes(ReturnSetInfo *rsinfo, const HintCounters *hints);
+extern WorkerReport *cac_report_slots(LauncherReport *launcher, int *nworkers);
 
 /* any code that may be run by a worker */
 extern void cac_progress_begin(const char *source, const char *sweep, int64 total);
