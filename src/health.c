@@ -318,13 +318,16 @@ late_from(const Source *source, SweepKind sweep, const SweepHistory *history)
 
 /*
  * Did this sweep of every source run in time, and without an error?  Adds to
- * *ran and *late how many did and did not.
+ * *ran and *late how many did and did not.  Returns what to say where none is
+ * wrong: in how many it is off, if in any.
  */
-static void
+static const char *
 check_sweep(List *names, SweepKind sweep, Findings *findings, int *ran,
 			int *late)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	int			on = 0;
+	int			off = 0;
 	ListCell   *lc;
 
 	foreach(lc, names)
@@ -332,8 +335,14 @@ check_sweep(List *names, SweepKind sweep, Findings *findings, int *ran,
 		Source	   *source = cac_source_open(lfirst(lc));
 		SweepHistory history;
 
-		if (!cac_source_heeds_hints(source) || source->every[sweep] < 0)
+		if (!cac_source_heeds_hints(source))
 			continue;
+		if (source->every[sweep] < 0)
+		{
+			off++;
+			continue;
+		}
+		on++;
 		read_history(source, sweep, &history);
 		if (late_from(source, sweep, &history) < now)
 		{
@@ -353,6 +362,9 @@ check_sweep(List *names, SweepKind sweep, Findings *findings, int *ran,
 		else if (history.started_at != DT_NOBEGIN)
 			(*ran)++;
 	}
+	if (off == 0)
+		return "in time";
+	return on == 0 ? "off" : psprintf("in time; off in %d of %d sources", off, on + off);
 }
 
 static void
@@ -513,11 +525,12 @@ cac_report_health(ReturnSetInfo *rsinfo, const char *source)
 	int			count;
 	List	   *names = visible_sources(source, &count);
 	Findings	sweeps[NUM_SWEEP_KINDS] = {0};
+	const char *well[NUM_SWEEP_KINDS];
 	int			ran = 0;
 	int			late = 0;
 
 	for (int kind = SWEEP_EXPIRED; kind < NUM_SWEEP_KINDS; kind++)
-		check_sweep(names, kind, &sweeps[kind], &ran, &late);
+		well[kind] = check_sweep(names, kind, &sweeps[kind], &ran, &late);
 
 	check_version(rsinfo);
 	check_launcher(rsinfo, ran > 0 && late == 0);
@@ -540,7 +553,7 @@ cac_report_health(ReturnSetInfo *rsinfo, const char *source)
 	check_triggers(rsinfo, names);
 	for (int kind = SWEEP_EXPIRED; kind < NUM_SWEEP_KINDS; kind++)
 		report_findings(rsinfo, psprintf("sweep %s", cac_sweep_name(kind)),
-						&sweeps[kind], "in time");
+						&sweeps[kind], well[kind]);
 	check_errors(rsinfo, names);
 	check_blackouts(rsinfo, names);
 }

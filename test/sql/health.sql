@@ -86,6 +86,12 @@ SELECT check_name FROM red();
 -- off
 SELECT sending_every FROM campaign_alter('public', 'sending_every', NULL);
 SELECT * FROM red();
+SELECT check_name, detail FROM campaign_health() WHERE check_name LIKE 'sweep s%';
+BEGIN;
+CREATE SCHEMA other;
+SELECT source FROM campaign_create_tables('other');
+SELECT check_name, detail FROM campaign_health() WHERE check_name LIKE 'sweep s%';
+ROLLBACK;
 SELECT sending_every FROM campaign_alter('public', 'sending_every', '2 minutes');
 SELECT sweep FROM campaign_check_sending();
 SELECT * FROM red();
