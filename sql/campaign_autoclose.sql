@@ -115,14 +115,16 @@ CREATE TABLE campaign_sweep_run (
 	campaigns_skipped bigint NOT NULL DEFAULT 0,
 	messages_checked bigint NOT NULL DEFAULT 0,
 	messages_marked bigint NOT NULL DEFAULT 0,
-	error text
+	error text,
+	resume jsonb
 );
 CREATE INDEX campaign_sweep_run_last_idx ON campaign_sweep_run (source, sweep, id);
 COMMENT ON TABLE campaign_sweep_run IS 'runs of the sweeps; runs in a row that changed nothing are one row';
 COMMENT ON COLUMN campaign_sweep_run.started_at IS 'when the (last) run began';
-COMMENT ON COLUMN campaign_sweep_run.finished_at IS 'when the (last) run ended; NULL: it runs, or was cut short';
+COMMENT ON COLUMN campaign_sweep_run.finished_at IS 'when the (last) run ended; NULL: it runs, waits, or was cut short';
 COMMENT ON COLUMN campaign_sweep_run.as_of IS 'the moment given by a caller; NULL: the clock. Only runs by the clock count for the schedule';
 COMMENT ON COLUMN campaign_sweep_run.runs IS 'how many runs the row stands for';
+COMMENT ON COLUMN campaign_sweep_run.resume IS 'of a run that made way for other work: how far it had come. NULL: it did not';
 
 -- What is remembered of a campaign while it matters.
 CREATE TABLE campaign_state (

@@ -77,8 +77,8 @@ cac_note_key_type(Sweep *sweep, const Source *source)
 /*
  * Have they changed since?  Then what the sweep holds is no key any more.
  */
-static bool
-key_type_changed(const Sweep *sweep, const Source *source)
+bool
+cac_key_type_changed(const Sweep *sweep, const Source *source)
 {
 	return sweep->campaigns != source->relid[TABLE_CAMPAIGNS] ||
 		sweep->key_type != cac_key_type(source);
@@ -87,7 +87,7 @@ key_type_changed(const Sweep *sweep, const Source *source)
 static void
 check_key_type(const Sweep *sweep, const Source *source)
 {
-	if (key_type_changed(sweep, source))
+	if (cac_key_type_changed(sweep, source))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the campaigns of source \"%s\" have got other keys",
@@ -314,7 +314,7 @@ process(Sweep *sweep, Datum key)
 	 * campaign's */
 	if (source == NULL || (sweep->host != NULL && source->fault_code != 0))
 		return false;
-	if (sweep->key_text == NULL && key_type_changed(sweep, source))
+	if (sweep->key_text == NULL && cac_key_type_changed(sweep, source))
 		return false;
 	campaign_id = sweep->key_text ? pstrdup(sweep->key_text) : cac_key_text(source, key);
 	retry = cac_find_retry(sweep->retries, campaign_id);

@@ -23,8 +23,13 @@ typedef struct Sweep
 	MemoryContext context;		/* outlives the host's transactions */
 	SweepResult *result;
 
+	SweepPosition position;		/* it goes on from there, and has come so far;
+								 * while it is at the open campaigns, "ndone" is
+								 * what counts.  Allocated in context */
+
 	Datum	   *keys;			/* the candidates, allocated in context */
 	int64		nkeys;
+	int64		ndone;			/* so many of them, the first, are done */
 	bool	   *held;			/* of these: a message shows there is nothing to do */
 	List	   *retries;		/* of CampaignRetry, likewise */
 	bool		repeatable;		/* all that is uncommitted would be done again */
@@ -53,6 +58,7 @@ typedef struct Sweep
 } Sweep;
 
 extern void cac_note_key_type(Sweep *sweep, const Source *source);
+extern bool cac_key_type_changed(const Sweep *sweep, const Source *source);
 extern bool cac_process_candidate(Sweep *sweep, Datum key);
 extern bool cac_process_known_candidate(Sweep *sweep, const char *campaign_id);
 extern bool cac_by_witness(const Sweep *sweep);

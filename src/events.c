@@ -176,7 +176,7 @@ cac_record_event(const Source *source, const CampaignEvent *event)
  *		Note that a sweep begins; returns the run's id.
  *
  * as_of is DT_NOBEGIN where it goes by the clock.  A run whose end is never
- * recorded was cut short.
+ * recorded was cut short, unless it is recorded that it makes way.
  */
 int64
 cac_record_run_start(const Source *source, SweepKind sweep,
@@ -243,6 +243,18 @@ merge_quiet_run(const Source *source, SweepKind sweep, int64 run,
 	return true;
 }
 
+static void
+add_result(CatalogArguments *arguments, const SweepResult *result)
+{
+	cac_add_count(arguments, result->campaigns_checked);
+	cac_add_count(arguments, result->campaigns_updated);
+	cac_add_count(arguments, result->campaigns_closed);
+	cac_add_count(arguments, result->campaigns_resumed);
+	cac_add_count(arguments, result->campaigns_skipped);
+	cac_add_count(arguments, result->messages_checked);
+	cac_add_count(arguments, result->messages_marked);
+}
+
 /*
  * cac_record_run_end
  *		Note what a sweep found and did, and log it.
@@ -256,7 +268,7 @@ cac_record_run_end(const Source *source, SweepKind sweep, int64 run,
 		"UPDATE @.campaign_sweep_run SET finished_at = clock_timestamp(),"
 		" campaigns_checked = $2, campaigns_updated = $3, campaigns_closed = $4,"
 		" campaigns_resumed = $5, campaigns_skipped = $6, messages_checked = $7,"
-		" messages_marked = $8, error = $9 WHERE id = $1");
+		" messages_marked = $8, error = $9, resume = NULL WHERE id = $1");
 	CatalogArguments arguments = {0};
 
 	ereport(LOG,
@@ -276,15 +288,78 @@ cac_record_run_end(const Source *source, SweepKind sweep, int64 run,
 		merge_quiet_run(source, sweep, run, started_at, result))
 		return;
 	cac_add_count(&arguments, run);
-	cac_add_count(&arguments, result->campaigns_checked);
-	cac_add_count(&arguments, result->campaigns_updated);
-	cac_add_count(&arguments, result->campaigns_closed);
-	cac_add_count(&arguments, result->campaigns_resumed);
-	cac_add_count(&arguments, result->campaigns_skipped);
-	cac_add_count(&arguments, result->messages_checked);
-	cac_add_count(&arguments, result->messages_marked);
+	add_result(&arguments, result);
 	cac_add_text(&arguments, error);
 	cac_catalog_execute(&query, &arguments);
+}
+
+/*
+ * cac_record_run_suspended
+ *		Note how far a run has come that makes way for other work.
+ */
+void
+cac_record_run_suspended(int64 run, const SweepPosition *position,
+						 const SweepResult *result)
+{
+	static CatalogQuery query = CATALOG_QUERY(
+		"UPDATE @.campaign_sweep_run SET"
+		" campaigns_checked = $2, campaigns_updated = $3, campaigns_closed = $4,"
+		" campaigns_resumed = $5, campaigns_skipped = $6, messages_checked = $7,"
+		" messages_marked = $8, resume = jsonb_build_object('open', $9, 'after', $10)"
+		" WHERE id = $1");
+	CatalogArguments arguments = {0};
+
+	cac_add_count(&arguments, run);
+	add_result(&arguments, result);
+	cac_add_datum(&arguments, BOOLOID, BoolGetDatum(position->open), false);
+	cac_add_text(&arguments, position->after);
+	cac_catalog_execute(&query, &arguments);
+}
+
+/*
+ * cac_suspended_run
+ *		The last run of a sweep by the clock, if it made way for other work and
+ *		has not ended since.
+ *
+ * One that seems to have begun in the future does not count, as then the clock
+ * was set back.
+ */
+bool
+cac_suspended_run(const Source *source, SweepKind sweep, TimestampTz now,
+				  SuspendedRun *run)
+{
+	static CatalogQuery query = CATALOG_QUERY(
+		"SELECT r.id, r.started_at, (r.resume->>'open')::boolean, r.resume->>'after',"
+		" r.campaigns_checked, r.campaigns_updated, r.campaigns_closed,"
+		" r.campaigns_resumed, r.campaigns_skipped, r.messages_checked, r.messages_marked"
+		" FROM (SELECT * FROM @.campaign_sweep_run"
+		"  WHERE source = $1 AND sweep = $2 AND as_of IS NULL"
+		"  ORDER BY id DESC LIMIT 1) AS r"
+		" WHERE r.finished_at IS NULL AND r.resume IS NOT NULL AND r.started_at <= $3");
+	CatalogArguments arguments = {0};
+	bool		found;
+	int			col = 1;
+
+	cac_add_name(&arguments, source->name);
+	cac_add_text(&arguments, cac_sweep_name(sweep));
+	cac_add_timestamp(&arguments, now);
+	found = cac_catalog_execute(&query, &arguments) > 0;
+	if (found)
+	{
+		run->id = cac_row_count(0, col++);
+		run->started_at = cac_row_timestamp(0, col++);
+		run->position.open = cac_row_bool(0, col++);
+		run->position.after = cac_row_text(0, col++);
+		run->result.campaigns_checked = cac_row_count(0, col++);
+		run->result.campaigns_updated = cac_row_count(0, col++);
+		run->result.campaigns_closed = cac_row_count(0, col++);
+		run->result.campaigns_resumed = cac_row_count(0, col++);
+		run->result.campaigns_skipped = cac_row_count(0, col++);
+		run->result.messages_checked = cac_row_count(0, col++);
+		run->result.messages_marked = cac_row_count(0, col++);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return found;
 }
 
 /*

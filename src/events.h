@@ -42,6 +42,27 @@ typedef struct LastRun
 	bool		finished;
 } LastRun;
 
+/*
+ * How far a run has come that makes way for other work, and later goes on.  The
+ * campaigns of a sweep come in two parts, each in an order of its own: those
+ * that we closed lately, then the open ones.
+ */
+typedef struct SweepPosition
+{
+	bool		open;			/* the first part is done */
+	char	   *after;			/* the last campaign of the part that is done;
+								 * NULL: none is */
+} SweepPosition;
+
+/* A run that has made way for other work. */
+typedef struct SuspendedRun
+{
+	int64		id;
+	TimestampTz started_at;
+	SweepPosition position;		/* palloc'd */
+	SweepResult result;			/* so far */
+} SuspendedRun;
+
 extern void cac_record_event(const Source *source, const CampaignEvent *event);
 extern void cac_append_json(StringInfo details, const char *key,
 							const char *value);
@@ -55,6 +76,10 @@ extern int64 cac_record_run_start(const Source *source, SweepKind sweep,
 extern void cac_record_run_end(const Source *source, SweepKind sweep,
 							   int64 run, TimestampTz started_at,
 							   const SweepResult *result, const char *error);
+extern void cac_record_run_suspended(int64 run, const SweepPosition *position,
+									 const SweepResult *result);
+extern bool cac_suspended_run(const Source *source, SweepKind sweep,
+							  TimestampTz now, SuspendedRun *run);
 extern void cac_last_runs(const Source *source, LastRun runs[NUM_SWEEP_KINDS]);
 extern void cac_forget_history(const Source *source, TimestampTz now);
 

@@ -205,13 +205,15 @@ cac_remember_shadow(const Source *source, const char *campaign_id,
 /*
  * cac_settling_campaigns
  *		The keys, as palloc'd text, of the campaigns that we closed less than
- *		settle_for before as_of.
+ *		settle_for before as_of; in an order, of which "after" (NULL: from the
+ *		beginning) leaves out the first.
  */
 List *
-cac_settling_campaigns(const Source *source, TimestampTz as_of)
+cac_settling_campaigns(const Source *source, TimestampTz as_of, const char *after)
 {
 	static CatalogQuery query = CATALOG_QUERY(
 		"SELECT campaign_id FROM @.campaign_state WHERE source = $1 AND closed_at >= $2"
+		" AND ($3 IS NULL OR campaign_id > $3)"
 		" ORDER BY campaign_id");
 	CatalogArguments arguments = {0};
 	List	   *result = NIL;
@@ -219,6 +221,7 @@ cac_settling_campaigns(const Source *source, TimestampTz as_of)
 
 	cac_add_name(&arguments, source->name);
 	cac_add_timestamp(&arguments, cac_before(as_of, source->policy.settle_for));
+	cac_add_text(&arguments, after);
 	nrows = cac_catalog_execute(&query, &arguments);
 	for (uint64 i = 0; i < nrows; i++)
 		result = lappend(result, cac_row_text(i, 1));

@@ -60,7 +60,8 @@ extern void cac_remember_shadow(const Source *source, const char *campaign_id,
 								int64 mark, const char *action,
 								TimestampTz as_of);
 
-extern List *cac_settling_campaigns(const Source *source, TimestampTz as_of);
+extern List *cac_settling_campaigns(const Source *source, TimestampTz as_of,
+									const char *after);
 extern List *cac_retries(const Source *source, SweepKind sweep);
 extern CampaignRetry *cac_find_retry(const List *retries,
 									 const char *campaign_id);

@@ -250,7 +250,7 @@ compare_keys(const void *a, const void *b, void *order)
 static Datum *
 find_campaigns(Source *source, TimestampTz as_of, int64 *count)
 {
-	List	   *settling = cac_settling_campaigns(source, as_of);
+	List	   *settling = cac_settling_campaigns(source, as_of, NULL);
 	ListCell   *lc;
 	Datum	   *keys;
 	KeyOrder	order;

@@ -27,25 +27,26 @@ PG_FUNCTION_INFO_V1(campaign_sweep_status);
 typedef struct SweepHistory
 {
 	LastRun		last;			/* the one that began last */
+	bool		suspended;		/* it made way, or goes on after it had */
 	TimestampTz ended_at;		/* the last one that ended, DT_NOBEGIN: none: */
 	TimestampTz began_at;
 	int64		runs;			/* how many its row stands for */
 	SweepResult result;
 	char	   *error;			/* palloc'd, or NULL */
 	int64		failures;		/* runs in a row that failed or were cut short,
-								 * or go on */
+								 * or go on and never made way */
 } SweepHistory;
 
 static void
 read_history(const Source *source, SweepKind sweep, SweepHistory *history)
 {
 	static CatalogQuery query = CATALOG_QUERY(
-		"SELECT last.started_at, last.finished_at, ended.started_at, ended.finished_at, ended.runs,"
+		"SELECT last.started_at, last.finished_at, last.resume IS NOT NULL, ended.started_at, ended.finished_at, ended.runs,"
 		" ended.campaigns_checked, ended.campaigns_updated, ended.campaigns_closed,"
 		" ended.campaigns_resumed, ended.campaigns_skipped, ended.messages_checked,"
 		" ended.messages_marked, ended.error,"
 		" (SELECT count(*) FROM @.campaign_sweep_run AS r"
-		"  WHERE r.source = $1 AND r.sweep = $2 AND r.as_of IS NULL AND r.id > coalesce("
+		"  WHERE r.source = $1 AND r.sweep = $2 AND r.as_of IS NULL AND r.resume IS NULL AND r.id > coalesce("
 		"   (SELECT max(g.id) FROM @.campaign_sweep_run AS g WHERE g.source = $1 AND g.sweep = $2"
 		"    AND g.as_of IS NULL AND g.finished_at IS NOT NULL AND g.error IS NULL), 0))"
 		" FROM (SELECT r.* FROM @.campaign_sweep_run AS r"
@@ -65,6 +66,7 @@ read_history(const Source *source, SweepKind sweep, SweepHistory *history)
 	{
 		history->last.started_at = cac_row_timestamp(0, col++);
 		history->last.finished = cac_row_timestamp(0, col++) != DT_NOBEGIN;
+		history->suspended = cac_row_bool(0, col++);
 		history->began_at = cac_row_timestamp(0, col++);
 		history->ended_at = cac_row_timestamp(0, col++);
 		history->runs = cac_row_count(0, col++);
@@ -82,8 +84,8 @@ read_history(const Source *source, SweepKind sweep, SweepHistory *history)
 }
 
 /*
- * What the last run has come to.  A run whose beginning alone is recorded goes
- * on or was cut short: the lock tells, but not on a standby.
+ * What the last run has come to.  A run whose end is not recorded goes on, or
+ * waits, or was cut short: the lock tells, but not on a standby.
  */
 static const char *
 run_state(const SweepHistory *history, bool running)
@@ -93,7 +95,7 @@ run_state(const SweepHistory *history, bool running)
 	if (history->last.started_at == DT_NOBEGIN)
 		return "never ran";
 	if (!history->last.finished)
-		return "cut short";
+		return history->suspended ? "waiting" : "cut short";
 	return history->error ? "failed" : "done";
 }
 
@@ -153,7 +155,7 @@ report_sweep(const Source *source, SweepKind sweep, TimestampTz as_of,
 	values[n++] = Int64GetDatum(result->messages_checked);
 	values[n++] = Int64GetDatum(result->messages_marked);
 	/* the one that goes on has not failed yet */
-	values[n++] = Int64GetDatum(history.failures - (begun && running));
+	values[n++] = Int64GetDatum(history.failures - (begun && running && !history.suspended));
 	values[n] = cac_timestamp_column(next_run(source, sweep, &history, running, as_of),
 									 &nulls[n]);
 	n++;

@@ -14,6 +14,11 @@
  * error is left as it was, noted, and left alone for a while; the others are
  * processed.  A sweep of a source never runs twice at once: it holds a lock
  * for as long as it runs, for the session where it commits as it goes.
+ *
+ * A host may stop a sweep between two campaigns, since something else is to be
+ * done.  How far it had come is then recorded with the run, and whoever runs
+ * the sweep next goes on from there.  So it gets to its end, however often it
+ * is stopped.
  */
 #include "postgres.h"
 
@@ -29,6 +34,7 @@
 #include "attempt.h"
 #include "candidate.h"
 #include "counters.h"
+#include "keylist.h"
 #include "lifecycle.h"
 #include "memory.h"
 #include "slots.h"
@@ -343,6 +349,24 @@ go_on_after_candidate(Sweep *sweep)
  */
 
 /*
+ * Leave out the candidates that the run has done already, before it made way.
+ */
+static void
+go_on_from_position(Sweep *sweep, Source *source)
+{
+	KeyOrder	order;
+	Datum		after;
+
+	if (!sweep->position.open || sweep->position.after == NULL ||
+		!cac_key_try_text(source, sweep->position.after, &after))
+		return;
+	cac_key_order(source, &order);
+	while (sweep->ndone < sweep->nkeys &&
+		   cac_key_compare(&order, sweep->keys[sweep->ndone], after) <= 0)
+		sweep->ndone++;
+}
+
+/*
  * Find the sweep's candidates; AttemptFunction.
  */
 static void
@@ -363,13 +387,16 @@ find_candidates(void *arg)
 		cac_end_blackout(source, &sweep->blackout, sweep->as_of);
 	sweep->keys = cac_open_campaigns(source, sweep->context, &sweep->nkeys);
 	cac_note_key_type(sweep, source);
+	go_on_from_position(sweep, source);
 	if (cac_by_witness(sweep) &&
 		(sweep->kind == SWEEP_SENDING || sweep->kind == SWEEP_INTERRUPTED))
 	{
 		sweep->held = MemoryContextAllocZero(sweep->context,
 											 Max(sweep->nkeys, 1) * sizeof(bool));
-		cac_verify_candidates(source, sweep->kind, sweep->as_of, sweep->keys,
-							  sweep->nkeys, sweep->held);
+		cac_verify_candidates(source, sweep->kind, sweep->as_of,
+							  sweep->keys + sweep->ndone,
+							  sweep->nkeys - sweep->ndone,
+							  sweep->held + sweep->ndone);
 	}
 	cac_leave(&saved);
 
@@ -388,15 +415,18 @@ process_settling(Sweep *sweep)
 {
 	MemoryContext old = MemoryContextSwitchTo(sweep->context);
 	List	   *settling = cac_settling_campaigns(cac_source_open(sweep->source),
-												  sweep->as_of);
+												  sweep->as_of,
+												  sweep->position.after);
 	ListCell   *lc;
 
 	MemoryContextSwitchTo(old);
 	sweep->settling = true;
 	foreach(lc, settling)
 	{
-		if (!cac_process_known_candidate(sweep, lfirst(lc)) ||
-			!go_on_after_candidate(sweep))
+		if (!cac_process_known_candidate(sweep, lfirst(lc)))
+			return false;
+		sweep->position.after = lfirst(lc);
+		if (!go_on_after_candidate(sweep))
 			return false;
 	}
 	sweep->settling = false;
@@ -428,12 +458,12 @@ process_pass(Sweep *sweep, int64 first, int64 last, bool *done)
 static bool
 process_in_passes(Sweep *sweep)
 {
-	for (int64 first = 0; first < sweep->nkeys; first += MARKING_GROUP)
+	while (sweep->ndone < sweep->nkeys)
 	{
+		int64		first = sweep->ndone;
 		int64		last = Min(first + MARKING_GROUP, sweep->nkeys);
 		bool		done[MARKING_GROUP] = {0};
 
-		sweep->result->campaigns_checked += last - first;
 		sweep->in_passes = true;
 		for (sweep->pass = 0; sweep->pass < MARKING_PASSES; sweep->pass++)
 		{
@@ -442,6 +472,8 @@ process_in_passes(Sweep *sweep)
 			/* so that the next pass finds room in the pages of this one */
 			cac_commit_now(sweep);
 		}
+		sweep->result->campaigns_checked += last - first;
+		sweep->ndone = last;
 		cac_progress_done(last);
 	}
 	return true;
@@ -450,15 +482,19 @@ process_in_passes(Sweep *sweep)
 static bool
 process_one_by_one(Sweep *sweep)
 {
-	for (int64 i = 0; i < sweep->nkeys; i++)
+	while (sweep->ndone < sweep->nkeys)
 	{
-		sweep->result->campaigns_checked++;
-		if (sweep->held != NULL && sweep->held[i])
-			continue;
-		if (!cac_process_candidate(sweep, sweep->keys[i]) ||
-			!go_on_after_candidate(sweep))
+		bool		held = sweep->held != NULL && sweep->held[sweep->ndone];
+
+		if (!held && !cac_process_candidate(sweep, sweep->keys[sweep->ndone]))
 			return false;
-		cac_progress_done(i + 1);
+		sweep->result->campaigns_checked++;
+		sweep->ndone++;
+		if (held)
+			continue;
+		if (!go_on_after_candidate(sweep))
+			return false;
+		cac_progress_done(sweep->ndone);
 	}
 	return true;
 }
@@ -481,6 +517,7 @@ static bool
 process_candidates(Sweep *sweep)
 {
 	cac_progress_begin(sweep->source, cac_sweep_name(sweep->kind), sweep->nkeys);
+	cac_progress_done(sweep->ndone);
 	if (sweep->kind == SWEEP_EXPIRED && sweep->host != NULL)
 		return process_in_passes(sweep);
 	if (!process_one_by_one(sweep))
@@ -516,9 +553,50 @@ perform(Sweep *sweep, char **message)
 	}
 	/* new pending messages first: a campaign reopened here is open already */
 	if (sweep->kind == SWEEP_SENDING && sweep->thorough &&
-		!process_settling(sweep))
+		!sweep->position.open && !process_settling(sweep))
 		return false;
+	sweep->position.open = true;
 	return process_candidates(sweep);
+}
+
+/*
+ * Begin a run, or go on with one that made way; returns its id.
+ */
+static int64
+begin_run(Sweep *sweep, const SweepRequest *request, TimestampTz *started_at)
+{
+	Source	   *source = cac_source_open(request->source);
+	MemoryContext old = MemoryContextSwitchTo(sweep->context);
+	SuspendedRun run;
+	bool		suspended;
+
+	suspended = request->host != NULL && request->by_clock &&
+		cac_suspended_run(source, request->kind, *started_at, &run);
+	MemoryContextSwitchTo(old);
+	if (!suspended)
+		return cac_record_run_start(source, request->kind, *started_at,
+									request->by_clock ? DT_NOBEGIN : request->as_of);
+	*started_at = run.started_at;
+	sweep->position = run.position;
+	*sweep->result = run.result;
+	return run.id;
+}
+
+/*
+ * Record how far the run has come, so that it can go on from there, unless it
+ * stopped because the source is not what it was.
+ */
+static void
+suspend_run(Sweep *sweep, int64 run)
+{
+	Source	   *source = cac_source_find(sweep->source);
+
+	if (source == NULL || source->fault_code != 0 ||
+		(sweep->ndone > 0 && cac_key_type_changed(sweep, source)))
+		return;
+	if (sweep->position.open && sweep->ndone > 0)
+		sweep->position.after = cac_key_text(source, sweep->keys[sweep->ndone - 1]);
+	cac_record_run_suspended(run, &sweep->position, sweep->result);
 }
 
 static void
@@ -535,7 +613,8 @@ add_result(SweepResult *total, const SweepResult *result)
 
 /*
  * cac_run_sweep
- *		Run one sweep of one source, adding its counts to *total.
+ *		Run one sweep of one source, adding its counts to *total.  With a host,
+ *		one that made way for other work is gone on with.
  *
  * SPI must be connected, non-atomically where there is a host.  Raises what is
  * wrong with the source and, without a host, what its tables raise while the
@@ -567,8 +646,7 @@ cac_run_sweep(const SweepRequest *request, SweepResult *total)
 		return SWEEP_BUSY;
 	}
 	if (recorded)
-		run = cac_record_run_start(source, request->kind, started_at,
-								   request->by_clock ? DT_NOBEGIN : request->as_of);
+		run = begin_run(&sweep, request, &started_at);
 	cac_commit_now(&sweep);
 
 	finished = perform(&sweep, &message);
@@ -580,6 +658,11 @@ cac_run_sweep(const SweepRequest *request, SweepResult *total)
 						   started_at, &result, message);
 	}
 	cac_commit_now(&sweep);
+	if (!finished && request->host != NULL)
+	{
+		suspend_run(&sweep, run);
+		cac_commit_now(&sweep);
+	}
 	cac_progress_end();
 	release(&sweep_lock);
 	add_result(total, &result);
