@@ -66,6 +66,11 @@ cac_enter(Oid user, int security_flags, const char *search_path,
 	(void) set_config_option("row_security", "off",
 							 PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
+	/* a plan that looks costly, as of a report over many campaigns, would be
+	 * compiled, which takes longer than to execute it */
+	(void) set_config_option("jit", "off",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 }
 
 void
