@@ -18,6 +18,7 @@
 
 EXTENSION=campaign_autoclose
 SANDBOX=${CAMPAIGN_SANDBOX:-}
+mounted=()
 source_tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 say() { printf '%s\n' "$*"; }
@@ -186,6 +187,19 @@ make_sandbox() {
 	[ "$EUID" != 0 ] || chown -R "$(sandbox_user):" "$sandbox"
 }
 
+# Gives the second run a disk that tests may fill, and names it in
+# CAMPAIGN_SMALL_DISK, unless that names one already.  Only root can mount one; it
+# is in a namespace of its own, and ends with the last process there.
+mount_small_disk() {
+	local disk=$sandbox/disk options=size=64m,mode=1777
+	[ -z "${CAMPAIGN_SMALL_DISK:-}" ] && [ "$EUID" = 0 ] && have unshare || return 0
+	mkdir "$disk"
+	unshare --mount mount -t tmpfs -o "$options" tmpfs "$disk" 2>/dev/null || return 0
+	# shellcheck disable=SC2016
+	mounted=(unshare --mount sh -c 'mount -t tmpfs -o "$1" tmpfs "$2" && shift 2 && exec "$@"' sh "$options" "$disk")
+	CAMPAIGN_SMALL_DISK=$disk
+}
+
 # run_in_sandbox SCRIPT ARGUMENT...: starts SCRIPT again in the sandbox, and
 # returns its exit status.  It gets a session of its own, so that nothing but
 # remove_sandbox decides when it ends.
@@ -194,10 +208,10 @@ run_in_sandbox() {
 	user=$(sandbox_user)
 	[ "$EUID" != 0 ] ||
 		become=(setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups)
-	for name in TERM NO_COLOR COLUMNS PG_TEST_EXTRA PG_TEST_TIMEOUT_DEFAULT; do
+	for name in TERM NO_COLOR COLUMNS PG_TEST_EXTRA PG_TEST_TIMEOUT_DEFAULT CAMPAIGN_EFFORT CAMPAIGN_SMALL_DISK; do
 		[ -z "${!name:-}" ] || kept+=("$name=${!name}")
 	done
-	setsid "${become[@]}" env -i -C "$sandbox/src" PATH="$PATH" LC_ALL=C.UTF-8 \
+	setsid "${mounted[@]}" "${become[@]}" env -i -C "$sandbox/src" PATH="$PATH" LC_ALL=C.UTF-8 \
 		USER="$user" LOGNAME="$user" HOME="$sandbox" TMPDIR="$sandbox/tmp" "${kept[@]}" \
 		CAMPAIGN_SANDBOX="$sandbox" PG_CONFIG="$PG_CONFIG" bash "$@" &
 	wait $!

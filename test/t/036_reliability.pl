@@ -1,0 +1,61 @@
+# Every test that doc/reliability.md names is there, every command that it gives
+# names tests that there are, and every TAP file under load is told of in it.
+
+use strict;
+use warnings;
+
+use FindBin;
+use Test::More;
+
+my $root = "$FindBin::Bin/../..";
+
+sub contents
+{
+	my ($file) = @_;
+
+	open my $handle, '<', "$root/$file" or die "cannot read $file: $!";
+	local $/;
+	return <$handle>;
+}
+
+my $document = contents('doc/reliability.md');
+
+# Files, by their names in backquotes.
+my %named;
+$named{$_} = 1 for $document =~ /`((?:test|src|bench|doc)\/[^`\s]+)`/g;
+cmp_ok(scalar(keys %named), '>=', 10, 'the document names files');
+for my $name (sort keys %named)
+{
+	my @files = glob("$root/$name");
+	ok(@files && -e $files[0], "$name is there");
+}
+
+# Goals of make.
+my $makefile = contents('Makefile');
+for my $goal (sort keys %{ { map { $_ => 1 } $document =~ /\bmake ([a-z][a-z-]*)/g } })
+{
+	like($makefile, qr/^\Q$goal\E:/m, "make $goal is a goal");
+}
+
+# test/run --suite SUITE NAME...
+my %suffixes = (regress => 'sql', isolation => 'specs', pgtap => 'pgtap', model => 'model', tap => 't');
+for my $command (sort keys %{ { map { $_ => 1 } $document =~ /\btest\/run ((?:--suite|[a-z0-9_]+)[^`#\n]*)/g } })
+{
+	my ($suite, $names) = $command =~ /--suite (\w+)(.*)$/;
+	ok(defined $suite && $suffixes{$suite}, "test/run $command: there is such a suite") or next;
+	$names =~ s/--\w+ \S+//g;
+	for my $name (split ' ', $names)
+	{
+		my @files = glob("$root/test/$suffixes{$suite}/*$name*");
+		cmp_ok(scalar(@files), '>', 0, "... and a test $name");
+	}
+}
+
+# None of those under load is left out.
+for my $file (glob("$root/test/t/03[0-5]_*.pl"))
+{
+	my ($name) = $file =~ m{/(test/t/[^/]+)$};
+	ok($named{$name}, "$name is told of");
+}
+
+done_testing();
