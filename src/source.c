@@ -20,6 +20,7 @@
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "common/int.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -43,6 +44,9 @@ static List *retired_sources = NIL;
 /* Counts whatever may have changed a source. */
 uint64		cac_source_changes = 0;
 
+/* Counts all that these callbacks are told, of whatever table or type. */
+static uint64 invalidations = 0;
+
 static void
 forget_source_relcache(Datum arg, Oid relid)
 {
@@ -51,6 +55,7 @@ forget_source_relcache(Datum arg, Oid relid)
 	bool		any = all;
 	ListCell   *lc;
 
+	invalidations++;
 	foreach(lc, known_sources)
 	{
 		Source	   *source = lfirst(lc);
@@ -75,6 +80,7 @@ forget_source_type(Datum arg, int cacheid, uint32 hashvalue)
 	ListCell   *lc;
 	bool		any = hashvalue == 0;
 
+	invalidations++;
 	foreach(lc, known_sources)
 	{
 		Source	   *source = lfirst(lc);
@@ -94,24 +100,34 @@ forget_source_syscache(Datum arg, int cacheid, uint32 hashvalue)
 {
 	ListCell   *lc;
 
+	invalidations++;
 	foreach(lc, known_sources)
 		((Source *) lfirst(lc))->stale = true;
 	cac_source_changes++;
 }
 
 /*
- * Take a stale source out of use.  A trigger or an on_event function of the
- * application's may have brought us here from the middle of a statement of
- * that very source, so it is kept until the transaction ends.
+ * Take the stale sources out of use, all of them, as one that was detached or
+ * renamed is never asked for again.  A trigger or an on_event function of the
+ * application's may have brought us here from the middle of a statement of such
+ * a source, so they are kept until the transaction ends.
  */
 static void
-retire_source(Source *source)
+retire_stale_sources(void)
 {
 	MemoryContext old = MemoryContextSwitchTo(CacheMemoryContext);
+	ListCell   *lc;
 
-	retired_sources = lappend(retired_sources, source);
+	foreach(lc, known_sources)
+	{
+		Source	   *source = lfirst(lc);
+
+		if (!source->stale)
+			continue;
+		retired_sources = lappend(retired_sources, source);
+		known_sources = foreach_delete_current(known_sources, lc);
+	}
 	MemoryContextSwitchTo(old);
-	known_sources = list_delete_ptr(known_sources, source);
 }
 
 static void
@@ -156,13 +172,19 @@ register_callbacks(void)
 
 /*
  * An interval in microseconds, a day being 24 hours and a month 30 days, so
- * that what it means depends on no time zone.
+ * that what it means depends on no time zone.  One that is longer than can be
+ * counted is the longest that can.
  */
 int64
 cac_interval_usec(const Interval *interval)
 {
-	return interval->time +
-		((int64) interval->month * DAYS_PER_MONTH + interval->day) * USECS_PER_DAY;
+	int64		days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
+	int64		usec;
+
+	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &usec) ||
+		pg_add_s64_overflow(usec, interval->time, &usec))
+		return days < 0 ? PG_INT64_MIN : PG_INT64_MAX;
+	return usec;
 }
 
 /*
@@ -498,18 +520,21 @@ cac_source_find(const char *name)
 		if (strcmp(((Source *) lfirst(lc))->name, name) == 0)
 			source = lfirst(lc);
 	}
-	if (source != NULL && source->stale)
+	if (source == NULL || source->stale)
 	{
-		retire_source(source);
-		source = NULL;
-	}
-	if (source == NULL)
-	{
+		uint64		before = invalidations;
 		MemoryContext old;
 
+		retire_stale_sources();
 		source = load_source(name);
 		if (source == NULL)
 			return NULL;
+		/* it may be half of what was and half of what is */
+		if (invalidations != before)
+		{
+			source->stale = true;
+			cac_source_changes++;
+		}
 		/* an old snapshot's source is nothing for the next transaction */
 		if (IsolationUsesXactSnapshot())
 			source->stale = true;

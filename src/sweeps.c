@@ -262,7 +262,6 @@ serve_hints(const SweepRequest *request, int64 *served)
 	begin_sweep(&sweep, request, &result);
 	old = MemoryContextSwitchTo(sweep.context);
 	sweep.retries = cac_retries(source, request->kind);
-	MemoryContextSwitchTo(old);
 	cac_commit_now(&sweep);
 
 	for (int i = 0; i < n; i++)
@@ -280,6 +279,7 @@ serve_hints(const SweepRequest *request, int64 *served)
 			cac_commit_if_due(&sweep);
 	}
 	cac_commit_now(&sweep);
+	MemoryContextSwitchTo(old);
 	MemoryContextDelete(sweep.context);
 	return go_on;
 }
@@ -292,6 +292,7 @@ serve_all_hints(const SweepHost *host)
 {
 	TimestampTz began_at = GetCurrentTimestamp();
 	List	   *names = cac_source_list(true);
+	bool		go_on = true;
 	ListCell   *lc;
 
 	foreach(lc, names)
@@ -303,12 +304,15 @@ serve_all_hints(const SweepHost *host)
 
 		if (source == NULL || !cac_source_heeds_hints(source))
 			continue;
-		while (served > 0 &&
+		while (go_on && served > 0 &&
 			   !TimestampDifferenceExceeds(began_at, GetCurrentTimestamp(), HINTS_TURN))
-			if (!serve_hints(&request, &served))
-				return false;
+			go_on = serve_hints(&request, &served);
+		if (!go_on)
+			break;
 	}
-	return true;
+	/* a long sweep comes here ten times a second */
+	list_free_deep(names);
+	return go_on;
 }
 
 /*

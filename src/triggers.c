@@ -39,6 +39,10 @@
 #include "source.h"
 #include "table_triggers.h"
 
+/* Of how many tables something is kept, before what is outdated is thrown away:
+ * tables and partitions come and go, and a session may last for months. */
+#define MANY_TABLES		64
+
 /* What a message is to the rules. */
 typedef enum MessageState
 {
@@ -151,6 +155,29 @@ start_noting(void)
 	noted_tables = hash_create("campaign_autoclose noted tables", 16, &control,
 							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	RegisterXactCallback(forget_old_snapshot, NULL);
+}
+
+/*
+ * Make room for one more table.
+ */
+static void
+forget_outdated_tables(void)
+{
+	HASH_SEQ_STATUS status;
+	NotedTable *table;
+
+	if (hash_get_num_entries(noted_tables) < MANY_TABLES)
+		return;
+	latest_table = NULL;
+	hash_seq_init(&status, noted_tables);
+	while ((table = hash_seq_search(&status)) != NULL)
+	{
+		if (table->learnt_at == count_changes())
+			continue;
+		if (table->context != NULL)
+			MemoryContextDelete(table->context);
+		hash_search(noted_tables, &table->relid, HASH_REMOVE, NULL);
+	}
 }
 
 static void
@@ -344,15 +371,16 @@ noted_table(const TriggerData *fired)
 {
 	Oid			relid = RelationGetRelid(fired->tg_relation);
 	NotedTable *table = latest_table;
-	bool		found;
 
 	if (table == NULL || table->relid != relid)
 	{
 		if (noted_tables == NULL)
 			start_noting();
-		table = hash_search(noted_tables, &relid, HASH_ENTER, &found);
-		if (!found)
+		table = hash_search(noted_tables, &relid, HASH_FIND, NULL);
+		if (table == NULL)
 		{
+			forget_outdated_tables();
+			table = hash_search(noted_tables, &relid, HASH_ENTER, NULL);
 			table->learnt_at = 0;
 			table->context = NULL;
 		}
