@@ -20,8 +20,6 @@
 #include "table_triggers.h"
 
 #define MAX_BATCH_SIZE		1000000
-/* Longer than anything meant, short enough for sums not to overflow. */
-#define MAX_INTERVAL		(INT64CONST(36525) * USECS_PER_DAY)
 
 typedef enum SettingType
 {
@@ -143,12 +141,12 @@ check_interval(const Setting *setting, const char *value)
 													 CStringGetDatum(value),
 													 ObjectIdGetDatum(InvalidOid),
 													 Int32GetDatum(-1)));
-	if (abs(interval->month) > 1200 || abs(interval->day) > 36525 ||
-		interval->time > MAX_INTERVAL || interval->time < -MAX_INTERVAL)
+	usec = cac_interval_usec(interval);
+	if (interval->month > 1200 || interval->month < -1200 ||
+		usec > CAC_MAX_INTERVAL || usec < -CAC_MAX_INTERVAL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" must not exceed 100 years", setting->name)));
-	usec = cac_interval_usec(interval);
 	if (usec < 0 || (usec == 0 && setting->type != SETTING_DELAY))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -171,14 +171,19 @@ result_count(int col, int64 if_null)
 	return isnull ? if_null : DatumGetInt64(value);
 }
 
+/*
+ * An interval of the campaign's own; null is -1.  The application may have set
+ * one that leads out of the range of a timestamp.
+ */
 static int64
 result_interval(int col)
 {
 	bool		isnull;
 	Datum		value = SPI_getbinval(SPI_tuptable->vals[0],
 									  SPI_tuptable->tupdesc, col, &isnull);
+	int64		usec = isnull ? -1 : cac_interval_usec(DatumGetIntervalP(value));
 
-	return isnull ? -1 : cac_interval_usec(DatumGetIntervalP(value));
+	return Min(usec, CAC_MAX_INTERVAL);
 }
 
 /*

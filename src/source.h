@@ -15,6 +15,10 @@
 /* The trigger on a source's messages that tells of changes */
 #define HINT_TRIGGER		"campaign_autoclose"
 
+/* The longest that an interval may be, in microseconds, 100 years: longer than
+ * anything meant, short enough for sums not to overflow. */
+#define CAC_MAX_INTERVAL	(INT64CONST(36525) * USECS_PER_DAY)
+
 /* The application's tables, in the order of campaign_source's columns. */
 typedef enum SourceTable
 {

@@ -151,6 +151,7 @@ SELECT try($$SELECT campaign_alter('public', 'campaign_timeout', '876601 hours')
 SELECT try(format($$SELECT campaign_alter('public', 'campaign_timeout', '%s years')$$, years))
 FROM unnest('{10000,9000000,20000000,30000000,100000000,178000000,-9000000,-20000000,-30000000}'::int[]) AS years;
 SELECT try($$SELECT campaign_alter('public', 'campaign_timeout', '2000000000 days')$$);
+SELECT try($$SELECT campaign_alter('public', 'campaign_timeout', '-178956970 years -8 months')$$);
 SELECT try($$SELECT campaign_alter('public', 'campaign_timeout', '99999999999999999999 hours')$$);
 -- ... and what they do take
 SELECT check_delay, settle_for FROM campaign_alter('public', 'check_delay', '0');

@@ -107,6 +107,18 @@ CALL contact('the source''s', 'reply', '2025-01-01 13:00+00');
 UPDATE campaigns SET interaction_timeout = '12 hours' WHERE name = 'its own';
 SELECT messages_marked FROM campaign_check_expired_interactions(as_of => '2025-01-02 12:00+00');
 SELECT * FROM marked;
+-- Longer than there is time: nobody is silent for that long, whether replies may
+-- be late or not.
+UPDATE campaigns SET status = 'sending', completed_at = NULL, interaction_timeout = timeout
+FROM (VALUES ('its own', interval '178000000 years'), ('the source''s', interval '299000 years')) AS t (of, timeout)
+WHERE name = of;
+UPDATE messages SET status = 'read';
+SELECT messages_marked, campaigns_skipped FROM campaign_check_expired_interactions(as_of => '2025-01-03 12:00+00');
+SELECT late_interactions FROM campaign_alter('public', 'late_interactions', 'accept');
+DELETE FROM interactions;
+SELECT messages_marked, campaigns_skipped FROM campaign_check_expired_interactions(as_of => '2025-01-03 12:00+00');
+SELECT * FROM marked;
+SELECT late_interactions FROM campaign_alter('public', 'late_interactions', 'ignore');
 
 -- A day has 24 hours where the clocks are changed, too.
 TRUNCATE campaigns, contacts, messages, interactions;
