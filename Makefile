@@ -3,6 +3,9 @@
 #   make, make install, make installcheck    as with any PGXS module
 #   make check    builds and tests in a cluster of its own (see test/run --help)
 #   make check-versions   the same on every PostgreSQL that Debian has (see test/versions --help)
+#   make check-sanitizers   the same with somebody watching (see test/sanitizers --help)
+#   make coverage   the same, and which lines that executes (see test/coverage --help)
+#   make analyze    reads the code without running it (see test/analyze --help)
 #   make demo     shows the extension at work, in a cluster of its own
 #   make bench    measures what it costs, in a cluster of its own (see bench/run --help)
 
@@ -26,7 +29,7 @@ PROVE_TESTS = test/t/*.pl
 
 # These do without PGXS, which has a "check" of its own that only fails: they
 # install what is missing, pg_config included.
-OWN_GOALS = check check-versions demo bench
+OWN_GOALS = check check-versions check-sanitizers coverage analyze demo bench
 
 ifneq (,$(filter $(OWN_GOALS),$(MAKECMDGOALS)))
 
@@ -37,6 +40,15 @@ check:
 
 check-versions:
 	@bash test/versions
+
+check-sanitizers:
+	@bash test/sanitizers
+
+coverage:
+	@bash test/coverage
+
+analyze:
+	@bash test/analyze
 
 demo:
 	@bash demo/run

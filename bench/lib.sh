@@ -66,7 +66,8 @@ timed() {
 # Keeping figures
 #
 
-# sample NAME ROUND VALUE
+# sample NAME ROUND VALUE, of the measure that bench/run names
+# shellcheck disable=SC2154
 sample() { sql results -c "INSERT INTO sample VALUES ('$measure', '$1', $2, $3)"; }
 
 # samples_of DATABASE: carries what was measured inside it to the results.

@@ -365,7 +365,7 @@ process(Sweep *sweep, Datum key)
 		if (sweep->outcome.more)
 		{
 			sweep->marking = true;
-			strcpy(sweep->resume, sweep->outcome.resume);
+			strlcpy(sweep->resume, sweep->outcome.resume, sizeof(sweep->resume));
 			cac_commit_now(sweep);
 		}
 	} while (sweep->outcome.more);

@@ -67,7 +67,7 @@ cac_interactions_may_lack_campaign(const Source *source)
 /*
  * The beginning of a condition: the interaction i tells no campaign.
  */
-char *
+const char *
 cac_lacks_campaign(const Source *source)
 {
 	return cac_interactions_tell_campaign(source) ? cac_expand(source, "@i.campaign_id@ IS NULL AND ", NULL) :
@@ -142,7 +142,7 @@ cac_asked_for_each(const Source *source, const char *within)
 /*
  * How many replies and reactions there are in the campaign $1; $3 its start.
  */
-char *
+const char *
 cac_interaction_count(const Source *source)
 {
 	const char *fragments[2];

@@ -14,9 +14,9 @@
 extern const char *cac_sent_moment(const Source *source);
 extern bool cac_interactions_tell_campaign(const Source *source);
 extern bool cac_interactions_may_lack_campaign(const Source *source);
-extern char *cac_lacks_campaign(const Source *source);
+extern const char *cac_lacks_campaign(const Source *source);
 extern const char *cac_asked_for_each(const Source *source, const char *within);
-extern char *cac_interaction_count(const Source *source);
+extern const char *cac_interaction_count(const Source *source);
 extern const char *cac_silent_condition(const Source *source,
 										const char *within);
 

@@ -295,6 +295,7 @@ form_campaign_result(FunctionCallInfo fcinfo, const Source *source,
 	nulls[n] = (outcome->status == NULL);
 	values[n++] = text_or_null(outcome->status);
 	values[n++] = BoolGetDatum(outcome->status != NULL &&
+							   outcome->previous_status != NULL &&
 							   strcmp(outcome->status, outcome->previous_status) != 0);
 	values[n++] = Int64GetDatum(statistics[STATISTIC_PENDING]);
 	values[n++] = Int64GetDatum(tally->message_1_sent);

@@ -187,7 +187,7 @@ mark_due(Judgement *j)
 		return true;
 	outcome->more = true;
 	if (resume != NULL && strlen(resume) < sizeof(outcome->resume))
-		strcpy(outcome->resume, resume);
+		strlcpy(outcome->resume, resume, sizeof(outcome->resume));
 	return false;
 }
 

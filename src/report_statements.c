@@ -137,7 +137,7 @@ join_replies(const Source *source)
  * Likewise the contact's name and number, as person.name and person.number.
  * Nothing says that a contact is but one row.
  */
-static char *
+static const char *
 join_contacts(const Source *source, bool named)
 {
 	if (!named)

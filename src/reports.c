@@ -450,7 +450,7 @@ cac_sees_history(const Source *source)
  * What is in the way of the closing, as palloc'd text, or NULL; *retry_at is
  * when a failed one is tried again.
  */
-static char *
+static const char *
 obstacle(const Judgement *j, SweepKind sweep, TimestampTz *retry_at)
 {
 	const Source *source = j->source;

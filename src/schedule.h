@@ -9,7 +9,7 @@
 
 extern List *cac_sources_to_sweep(const char *source, bool dry_run);
 extern bool cac_source_to_sweep(const char *name, bool named, bool dry_run);
-extern void cac_sweep(SweepKind sweep, const char *source, TimestampTz as_of,
+extern void cac_sweep(SweepKind kind, const char *source, TimestampTz as_of,
 					  bool dry_run, SweepResult *result);
 extern const char *cac_why_idle(const Source *source);
 extern TimestampTz cac_sweep_due(const Source *source, SweepKind kind,

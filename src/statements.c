@@ -499,7 +499,7 @@ same_row(const Source *source, const char *condition)
  * The moments of a message m that tell of a callback later than $1, as a
  * condition.
  */
-static char *
+static const char *
 callback_condition(const Source *source)
 {
 	static const char *const conditions[][2] = {
@@ -703,7 +703,7 @@ fail_statement(const Source *source)
  * leave the status unmentioned, for the sake of the application's triggers.
  * Where the table has none of these columns nothing is written.
  */
-static char *
+static const char *
 write_statement(const Source *source, bool with_status)
 {
 	const char *fragments[MAX_FRAGMENTS];
@@ -727,7 +727,7 @@ write_statement(const Source *source, bool with_status)
 				  " RETURNING @c.completed_at@", fragments);
 }
 
-static char *
+static const char *
 build_statement(const Source *source, StatementKind kind)
 {
 	switch (kind)

@@ -112,7 +112,7 @@ static void
 remember_message(char *where, const char *id)
 {
 	if (strlen(id) < CAC_WITNESS_LEN)
-		strcpy(where, id);
+		strlcpy(where, id, CAC_WITNESS_LEN);
 	else
 		where[0] = '\0';
 }

@@ -350,7 +350,7 @@ row_refused(const WrittenWords *written, const CheckConstraint *constraint,
 	initStringInfo(&row);
 	for (char *attno = strtok_r(copy, " ", &next); attno != NULL; attno = strtok_r(NULL, " ", &next))
 		appendStringInfo(&row, "%s%s", row.len > 0 ? ", " : "",
-						 value_with_word(written, constraint->relid, atoi(attno), word, others_null));
+						 value_with_word(written, constraint->relid, pg_strtoint16(attno), word, others_null));
 	return is_true(psprintf("NOT (%s) FROM (SELECT %s) AS %s", constraint->expression, row.data,
 							quote_identifier(get_rel_name(constraint->relid))), error);
 }

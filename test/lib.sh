@@ -160,6 +160,20 @@ As root, or with sudo:  apt-get install $*
 	fi
 }
 
+# require_programs PROGRAM=PACKAGE...: installs the packages of the programs (or files) that
+# are missing (without "=", the package is called as the program), or says which.
+require_programs() {
+	local each missing=()
+	for each; do
+		have "${each%%=*}" || [ -e "${each%%=*}" ] || missing+=("${each#*=}")
+	done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	can_install || die "not installed: ${missing[*]}"
+	apt_update
+	say "Installing ${missing[*]}"
+	apt_get install "${missing[@]}" >/dev/null 2>&1 || die 'the installation failed'
+}
+
 #
 # The sandbox
 #

@@ -13,7 +13,7 @@ sub contents
 {
 	my ($file) = @_;
 
-	open my $handle, '<', "$root/$file" or return undef;
+	open my $handle, '<', "$root/$file" or return;
 	local $/;
 	return <$handle>;
 }

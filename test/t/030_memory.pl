@@ -147,7 +147,7 @@ sub resident
 {
 	my ($pid) = @_;
 
-	open my $status, '<', "/proc/$pid/status" or return undef;
+	open my $status, '<', "/proc/$pid/status" or return;
 	my ($kilobytes) = map { /^RssAnon:\s+(\d+) kB/ ? $1 : () } <$status>;
 	return $kilobytes;
 }
