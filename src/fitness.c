@@ -164,13 +164,13 @@ check_foreign_key(Preflight *preflight, SourceTable table)
 	if (name == NULL || cac_is_view(campaigns))
 		return;
 	if (cac_preflight_query(psprintf("WITH known AS (SELECT %u::pg_catalog.oid AS relid UNION"
-									 "  SELECT inhparent FROM pg_catalog.pg_inherits WHERE inhrelid = %u UNION"
-									 "  SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent = %u UNION"
-									 "  SELECT confrelid FROM pg_catalog.pg_constraint WHERE contype = 'f'"
-									 "   AND conrelid = %u AND conkey = ARRAY[%d]::pg_catalog.int2[])"
+									 "  SELECT inhparent FROM pg_catalog.pg_inherits WHERE inhrelid OPERATOR(pg_catalog.=) %u UNION"
+									 "  SELECT inhrelid FROM pg_catalog.pg_inherits WHERE inhparent OPERATOR(pg_catalog.=) %u UNION"
+									 "  SELECT confrelid FROM pg_catalog.pg_constraint WHERE contype OPERATOR(pg_catalog.=) 'f'"
+									 "   AND conrelid OPERATOR(pg_catalog.=) %u AND conkey OPERATOR(pg_catalog.=) ARRAY[%d]::pg_catalog.int2[])"
 									 " SELECT pg_catalog.min(confrelid::pg_catalog.regclass::pg_catalog.text) FROM pg_catalog.pg_constraint"
-									 " WHERE contype = 'f' AND conrelid = %u AND conkey = ARRAY[%d]::pg_catalog.int2[]"
-									 " HAVING NOT pg_catalog.bool_or(confrelid IN (TABLE known))",
+									 " WHERE contype OPERATOR(pg_catalog.=) 'f' AND conrelid OPERATOR(pg_catalog.=) %u AND conkey OPERATOR(pg_catalog.=) ARRAY[%d]::pg_catalog.int2[]"
+									 " HAVING NOT pg_catalog.bool_or(confrelid OPERATOR(pg_catalog.=) ANY (TABLE known))",
 									 campaigns, campaigns, campaigns, campaigns,
 									 cac_own_attnum(source, TABLE_CAMPAIGNS, "id"),
 									 source->relid[table], cac_own_attnum(source, table, "campaign_id"))) > 0)
@@ -282,8 +282,9 @@ cac_check_rights(Preflight *preflight)
 			cac_find(preflight, FINDING_HOLD, ERRCODE_INSUFFICIENT_PRIVILEGE,
 					 psprintf("row-level security may hide rows of %s from role \"%s\", as whom the worker acts",
 							  source->table[table], owner),
-					 psprintf("ALTER TABLE %s NO FORCE ROW LEVEL SECURITY; -- or: ALTER ROLE %s BYPASSRLS;",
-							  source->table[table], quote_identifier(owner)));
+			/* no name in the comment, as it might end it */
+					 psprintf("ALTER TABLE %s NO FORCE ROW LEVEL SECURITY; -- or give the role BYPASSRLS",
+							  source->table[table]));
 	}
 	preflight->lacks_rights = list_length(preflight->findings) > before;
 }

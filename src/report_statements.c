@@ -145,7 +145,8 @@ join_contacts(const Source *source, bool named)
 			" NULL::pg_catalog.text AS number) AS person";
 	return cac_expand(source,
 					  " LEFT JOIN LATERAL (SELECT"
-					  "  nullif(pg_catalog.concat_ws(' ', @k.first_name@, @k.last_name@), '') AS name,"
+					  "  (SELECT n.name FROM pg_catalog.concat_ws(' ', @k.first_name@, @k.last_name@) AS n (name)"
+					  "   WHERE n.name @<>@ '') AS name,"
 					  "  @k.full_number@::pg_catalog.text AS number"
 					  "  FROM @contacts@ AS k WHERE @k.id@ @=k.id,m.contact_id@ contact.id"
 					  "  LIMIT 1) AS person ON true", NULL);

@@ -20,14 +20,28 @@
 /* How long a sweep waits for rows that the application holds. */
 #define LOCK_TIMEOUT_AS_OWNER	"1s"
 
+/*
+ * The source's search_path for a session whose temporary tables must not come
+ * before the owner's tables, as they do where the path does not name them.
+ */
+static const char *
+path_before_temporary(const Source *source)
+{
+	if (source->search_path[strspn(source->search_path, " \t\n\r\f\v")] == '\0')
+		return "pg_temp";
+	return psprintf("%s, pg_temp", source->search_path);
+}
+
 static void
 enter_as_owner(const Source *source, SavedIdentity *saved)
 {
-	bool		trusted = has_privs_of_role(source->owner, GetUserId());
+	Oid			caller = GetUserId();
+	bool		trusted = has_privs_of_role(source->owner, caller);
 
 	cac_enter(source->owner,
 			  trusted ? SECURITY_LOCAL_USERID_CHANGE : SECURITY_RESTRICTED_OPERATION,
-			  source->search_path, saved);
+			  has_privs_of_role(caller, source->owner) ? source->search_path :
+			  path_before_temporary(source), saved);
 }
 
 /*

@@ -163,6 +163,7 @@ register_callbacks(void)
 		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_source_syscache,
 									  (Datum) 0);
 		CacheRegisterSyscacheCallback(ENUMOID, forget_source_syscache, (Datum) 0);
+		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, forget_source_syscache, (Datum) 0);
 		CacheRegisterSyscacheCallback(TYPEOID, forget_source_type, (Datum) 0);
 		RegisterXactCallback(free_retired_sources, NULL);
 	}
@@ -285,6 +286,32 @@ cac_source_set_fault(Source *source, const char *check, int code,
 }
 
 /*
+ * The source's owner is that of its campaigns.  Whoever owns another of its
+ * tables, and may plant a trigger there, must have the owner's rights: he would
+ * get them, as the worker acts as the owner.
+ */
+static void
+check_table_owner(Source *source, SourceTable table)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(source->relid[table]));
+	Oid			owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	char	   *owner_name;
+
+	ReleaseSysCache(tuple);
+	if (!OidIsValid(source->owner))
+		source->owner = owner;
+	if (has_privs_of_role(owner, source->owner))
+		return;
+	owner_name = GetUserNameFromId(source->owner, false);
+	cac_source_set_fault(source, "tables", ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+						 psprintf("table %s of source \"%s\" belongs to role \"%s\", but its campaigns to role \"%s\"",
+								  source->table[table], source->name,
+								  GetUserNameFromId(owner, false), owner_name),
+						 psprintf("Give all tables to one role, ALTER TABLE %s OWNER TO %s, as what the one plants there would run as the other.",
+								  source->table[table], quote_identifier(owner_name)));
+}
+
+/*
  * Fill in the tables' current names and their owner.
  */
 static void
@@ -312,13 +339,7 @@ load_tables(Source *source)
 		if (source->attached_name[i] == NULL ||
 			strcmp(source->table[i], source->attached_name[i]) != 0)
 			source->renamed = true;
-		if (!OidIsValid(source->owner))
-		{
-			HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-
-			source->owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-			ReleaseSysCache(tuple);
-		}
+		check_table_owner(source, i);
 	}
 }
 

@@ -56,7 +56,7 @@ cac_check_duplicates(Preflight *preflight)
 		"SELECT @m.campaign_id@ AS campaign, @m.contact_id@ AS contact, pg_catalog.count(*) AS messages"
 		" FROM @campaigns@ AS c JOIN @messages@ AS m ON @m.campaign_id@ @=@ @c.id@"
 		" WHERE @c.status:sending@ AND @m.message_type:message_1@ AND @m.contact_id@ IS NOT NULL"
-		" GROUP BY 1, 2 HAVING pg_catalog.count(*) > 1";
+		" GROUP BY 1, 2 HAVING pg_catalog.count(*) @>@ 1";
 	char	   *expanded = cac_expand(source, select, NULL);
 
 	cac_preflight_query(psprintf("SELECT pg_catalog.count(*) FROM (%s) AS duplicates", expanded));

@@ -156,11 +156,11 @@ widen_domain(const WrittenWords *written, const ErrorData *error, const char *wo
 
 	if (cac_preflight_query(psprintf("WITH RECURSIVE chain AS (SELECT %u::pg_catalog.oid AS type, 0 AS depth UNION ALL"
 									 "  SELECT t.typbasetype, chain.depth OPERATOR(pg_catalog.+) 1"
-									 "  FROM chain JOIN pg_catalog.pg_type AS t ON t.oid = chain.type WHERE t.typtype = 'd')"
+									 "  FROM chain JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) chain.type WHERE t.typtype OPERATOR(pg_catalog.=) 'd')"
 									 " SELECT pg_catalog.pg_get_expr(con.conbin, 0),"
 									 " CASE WHEN NOT con.convalidated THEN ' NOT VALID' END, chain.type"
-									 " FROM chain JOIN pg_catalog.pg_constraint AS con ON con.contypid = chain.type"
-									 " WHERE con.conname = %s ORDER BY chain.depth DESC LIMIT 1",
+									 " FROM chain JOIN pg_catalog.pg_constraint AS con ON con.contypid OPERATOR(pg_catalog.=) chain.type"
+									 " WHERE con.conname OPERATOR(pg_catalog.=) %s ORDER BY chain.depth DESC LIMIT 1",
 									 written->column->type,
 									 quote_literal_cstr(error->constraint_name))) > 0)
 	{
@@ -391,15 +391,15 @@ static void
 check_constraints(WrittenWords *written)
 {
 	uint64		rows = cac_preflight_query(psprintf("WITH RECURSIVE tree AS (SELECT %u::pg_catalog.oid AS relid UNION"
-									  "  SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits AS i ON i.inhparent = tree.relid)"
+									  "  SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits AS i ON i.inhparent OPERATOR(pg_catalog.=) tree.relid)"
 									  " SELECT con.conrelid, con.conname, pg_catalog.pg_get_expr(con.conbin, con.conrelid),"
 									  " pg_catalog.array_to_string(con.conkey, ' '), CASE WHEN con.connoinherit THEN ' NO INHERIT' ELSE '' END,"
-									  " CASE WHEN con.coninhcount > 0 THEN root.oid END, con.convalidated"
-									  " FROM tree JOIN pg_catalog.pg_constraint AS con ON con.conrelid = tree.relid"
-									  " JOIN pg_catalog.pg_attribute AS a ON a.attrelid = con.conrelid AND a.attnum = ANY (con.conkey)"
-									  " LEFT JOIN pg_catalog.pg_class AS root ON root.oid = pg_catalog.pg_partition_root(con.conrelid)"
-									  " WHERE con.contype = 'c' AND a.attname = %s AND (con.coninhcount = 0 OR con.conrelid = %u)"
-									  " ORDER BY con.conrelid <> %u, con.conname, con.conrelid",
+									  " CASE WHEN con.coninhcount OPERATOR(pg_catalog.>) 0 THEN root.oid END, con.convalidated"
+									  " FROM tree JOIN pg_catalog.pg_constraint AS con ON con.conrelid OPERATOR(pg_catalog.=) tree.relid"
+									  " JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) con.conrelid AND a.attnum OPERATOR(pg_catalog.=) ANY (con.conkey)"
+									  " LEFT JOIN pg_catalog.pg_class AS root ON root.oid OPERATOR(pg_catalog.=) pg_catalog.pg_partition_root(con.conrelid)"
+									  " WHERE con.contype OPERATOR(pg_catalog.=) 'c' AND a.attname OPERATOR(pg_catalog.=) %s AND (con.coninhcount OPERATOR(pg_catalog.=) 0 OR con.conrelid OPERATOR(pg_catalog.=) %u)"
+									  " ORDER BY con.conrelid OPERATOR(pg_catalog.<>) %u, con.conname, con.conrelid",
 									  written->relid, quote_literal_cstr(written->name),
 									  written->relid, written->relid));
 	SPITupleTable *constraints = SPI_tuptable;
@@ -441,10 +441,10 @@ check_word_table(WrittenWords *written)
 {
 	uint64		rows = cac_preflight_query(psprintf("SELECT f.confrelid, pg_catalog.quote_ident(a.attname)"
 									  " FROM pg_catalog.pg_constraint AS f JOIN pg_catalog.pg_attribute AS a"
-									  " ON a.attrelid = f.confrelid AND a.attnum = f.confkey[1]"
-									  " WHERE f.conrelid = %u AND f.contype = 'f' AND f.conkey = ARRAY[%d]::pg_catalog.int2[]"
+									  " ON a.attrelid OPERATOR(pg_catalog.=) f.confrelid AND a.attnum OPERATOR(pg_catalog.=) f.confkey[1]"
+									  " WHERE f.conrelid OPERATOR(pg_catalog.=) %u AND f.contype OPERATOR(pg_catalog.=) 'f' AND f.conkey OPERATOR(pg_catalog.=) ARRAY[%d]::pg_catalog.int2[]"
 									  " AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS p"
-									  "  WHERE p.oid = f.conparentid AND p.conrelid = f.conrelid)",
+									  "  WHERE p.oid OPERATOR(pg_catalog.=) f.conparentid AND p.conrelid OPERATOR(pg_catalog.=) f.conrelid)",
 									  written->relid, written->attno));
 	char	   *table = rows > 0 ? table_name(atooid(cac_row_text(0, 1))) : NULL;
 	char	   *column = rows > 0 ? cac_row_text(0, 2) : NULL;

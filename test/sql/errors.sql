@@ -159,6 +159,9 @@ SELECT settle_for FROM campaign_alter('public', 'settle_for', '0');
 SELECT expired_every FROM campaign_alter('public', 'expired_every', NULL);
 SELECT expired_every FROM campaign_alter('public', 'expired_every', '90 seconds');
 SELECT campaign_timeout FROM campaign_alter('public', 'campaign_timeout', '100 years');
+-- the least integer has no absolute value
+SELECT campaign_alter('public', 'campaign_timeout', '-178956970 years -8 mons');
+SELECT campaign_alter('public', 'campaign_timeout', '-2147483648 days -9223372036854775808 us');
 
 -- the others
 SELECT setting, try(format($$SELECT campaign_alter('public', %L, NULL)$$, setting))
