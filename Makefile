@@ -6,6 +6,7 @@
 #   make check-sanitizers   the same with somebody watching (see test/sanitizers --help)
 #   make coverage   the same, and which lines that executes (see test/coverage --help)
 #   make analyze    reads the code without running it (see test/analyze --help)
+#   make check-citus      on tables that Citus distributes, where it is installed (see test/citus --help)
 #   make demo     shows the extension at work, in a cluster of its own
 #   make bench    measures what it costs, in a cluster of its own (see bench/run --help)
 
@@ -29,7 +30,7 @@ PROVE_TESTS = test/t/*.pl
 
 # These do without PGXS, which has a "check" of its own that only fails: they
 # install what is missing, pg_config included.
-OWN_GOALS = check check-versions check-sanitizers coverage analyze demo bench
+OWN_GOALS = check check-versions check-citus check-sanitizers coverage analyze demo bench
 
 ifneq (,$(filter $(OWN_GOALS),$(MAKECMDGOALS)))
 
@@ -49,6 +50,9 @@ coverage:
 
 analyze:
 	@bash test/analyze
+
+check-citus:
+	@bash test/citus
 
 demo:
 	@bash demo/run

@@ -452,6 +452,11 @@ cac_attach(const AttachRequest *request)
 		acts = false;
 	if (acts)
 		write_mode(request->name, "active");
+	if (source->distributed)
+		ereport(NOTICE,
+				(errmsg("what ends a campaign of source \"%s\" is found by the sweeps", source->name),
+				 errdetail("Citus has no triggers on distributed tables, so there are no hints."),
+				 errhint("How soon is set by \"sending_every\": see campaign_alter().")));
 	cac_create_message_trigger(cac_source_open(request->name));
 }
 

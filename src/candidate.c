@@ -241,7 +241,7 @@ cac_commit_now(Sweep *sweep)
 void
 cac_commit_if_due(Sweep *sweep)
 {
-	if (++sweep->uncommitted >= CAMPAIGNS_PER_TRANSACTION ||
+	if (++sweep->uncommitted >= CAMPAIGNS_PER_TRANSACTION || sweep->alone ||
 		TimestampDifferenceExceeds(sweep->committed_at, GetCurrentTimestamp(),
 								   TRANSACTION_TIME))
 		cac_commit_now(sweep);

@@ -32,6 +32,7 @@ typedef struct Sweep
 	int64		ndone;			/* so many of them, the first, are done */
 	bool	   *held;			/* of these: a message shows there is nothing to do */
 	List	   *retries;		/* of CampaignRetry, likewise */
+	bool		alone;			/* no two of them share a transaction */
 	bool		repeatable;		/* all that is uncommitted would be done again */
 	int			uncommitted;	/* campaigns since the last commit */
 	TimestampTz committed_at;	/* when that was */

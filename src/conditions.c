@@ -54,6 +54,8 @@ cac_interactions_may_lack_campaign(const Source *source)
 	if (source->table[TABLE_INTERACTIONS] == NULL ||
 		cac_source_column(source, TABLE_INTERACTIONS, "received_at")->name == NULL)
 		return false;
+	if (source->interactions_keyed)
+		return false;
 	if (campaign->name == NULL)
 		return true;
 	tuple = SearchSysCacheAttName(source->relid[TABLE_INTERACTIONS], campaign->name);

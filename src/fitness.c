@@ -19,6 +19,7 @@
 #include "utils/rel.h"
 #include "utils/rls.h"
 
+#include "citus.h"
 #include "compat.h"
 #include "keys.h"
 #include "preflight.h"
@@ -286,6 +287,11 @@ cac_check_rights(Preflight *preflight)
 					 psprintf("ALTER TABLE %s NO FORCE ROW LEVEL SECURITY; -- or give the role BYPASSRLS",
 							  source->table[table]));
 	}
+	if (!cac_reaches_nodes(source))
+		cac_find(preflight, FINDING_HOLD, ERRCODE_INSUFFICIENT_PRIVILEGE,
+				 psprintf("role \"%s\", as whom the worker acts, may not log in, as Citus does for it on the other nodes",
+						  owner),
+				 psprintf("ALTER ROLE %s LOGIN;", quote_identifier(owner)));
 	preflight->lacks_rights = list_length(preflight->findings) > before;
 }
 
@@ -439,6 +445,10 @@ cac_check_trigger(Preflight *preflight)
 	if (cac_is_view(source->relid[TABLE_MESSAGES]))
 		cac_advise(preflight,
 			   psprintf("%s is a view, which cannot have the trigger: what ends a campaign is found by the next sweep",
+						source->table[TABLE_MESSAGES]), NULL);
+	else if (source->distributed)
+		cac_advise(preflight,
+			   psprintf("Citus distributes %s, and has no triggers on such tables: what ends a campaign is found by the next sweep",
 						source->table[TABLE_MESSAGES]), NULL);
 	else if (!cac_source_words_plain(source, "status") || !cac_source_words_plain(source, "message_type"))
 		cac_advise(preflight,

@@ -248,7 +248,7 @@ static bool
 stays_open(const Judgement *j)
 {
 	return j->request->by_witness && j->request->sweep == SWEEP_EXPIRED &&
-		cac_witness_holds(j->source, j->key);
+		cac_witness_holds(j->source, j->key, &j->facts);
 }
 
 /*

@@ -133,6 +133,7 @@ static const struct
 	bool		advises;		/* finds nothing that prevents acting */
 }			checks[] = {
 	{"tables", cac_check_faults},
+	{"distribution", cac_check_faults},
 	{"columns", cac_check_columns},
 	{"labels", cac_check_faults},
 	{"time zone", cac_check_time_zone},

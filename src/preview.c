@@ -290,7 +290,7 @@ preview_source(Preview *preview, Source *source)
 	keys = find_campaigns(source, as_of, &count);
 	for (int sweep = SWEEP_EXPIRED; sweep < NUM_SWEEP_KINDS; sweep++)
 		preview->retries[sweep] = cac_retries(source, sweep);
-	cac_plan_for_many(count);
+	cac_plan_for_many(source, count);
 	cac_key_order(source, &order);
 	preview->campaign_context = AllocSetContextCreate(CurrentMemoryContext,
 													  "campaign_autoclose preview",

@@ -71,9 +71,9 @@ cac_key_from_text(const Source *source, const char *text)
  * the average, which takes several times as long as to execute them.
  */
 void
-cac_plan_for_many(int64 campaigns)
+cac_plan_for_many(const Source *source, int64 campaigns)
 {
-	if (campaigns >= CAMPAIGNS_ARE_MANY)
+	if (campaigns >= CAMPAIGNS_ARE_MANY && !source->distributed)
 		(void) set_config_option("plan_cache_mode", "force_generic_plan",
 								 PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
@@ -541,6 +541,26 @@ cac_find_witness(Source *source, Datum key, bool awaits, const char *last)
 	if (witness == NULL && last != NULL)
 		return cac_find_witness(source, key, awaits, NULL);
 	return witness;
+}
+
+/*
+ * cac_witness_stands
+ *		Does this message keep a campaign open?  "awaits" as above.
+ */
+bool
+cac_witness_stands(Source *source, Datum key, bool awaits, const char *witness)
+{
+	Oid			types[3] = {InvalidOid, BOOLOID, TEXTOID};
+	Datum		values[3];
+	bool		stands;
+
+	types[0] = cac_key_type(source);
+	values[0] = key;
+	values[1] = BoolGetDatum(awaits);
+	values[2] = CStringGetTextDatum(witness);
+	stands = cac_execute(source, STATEMENT_HOLDS, 3, types, values, NULL) > 0;
+	SPI_freetuptable(SPI_tuptable);
+	return stands;
 }
 
 /*

@@ -148,7 +148,7 @@ typedef struct CampaignChange
 extern Oid	cac_key_type(const Source *source);
 extern char *cac_key_text(const Source *source, Datum key);
 extern Datum cac_key_from_text(const Source *source, const char *text);
-extern void cac_plan_for_many(int64 campaigns);
+extern void cac_plan_for_many(const Source *source, int64 campaigns);
 extern Datum *cac_open_campaigns(Source *source, MemoryContext context,
 								 int64 *count);
 extern ClosedCampaign *cac_closed_campaigns(Source *source, TimestampTz since,
@@ -170,6 +170,8 @@ extern void cac_read_contacts(Source *source, Datum key, TimestampTz start,
 							  bool named, ContactReader reader, void *arg);
 extern void cac_read_funnel(Source *source, Datum key, TimestampTz start,
 							int64 contacts[NUM_FUNNEL_STAGES]);
+extern bool cac_witness_stands(Source *source, Datum key, bool awaits,
+							   const char *witness);
 extern char *cac_find_witness(Source *source, Datum key, bool awaits,
 							  const char *last);
 extern char *cac_find_sent(Source *source, Datum key, TimestampTz since);

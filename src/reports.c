@@ -109,7 +109,7 @@ report_source(void *arg)
 	keys = cac_open_campaigns(source, report->context, &count);
 	cac_leave(&saved);
 	guc_level = NewGUCNestLevel();
-	cac_plan_for_many(count);
+	cac_plan_for_many(source, count);
 	MemoryContextSwitchTo(context);
 	for (int64 i = 0; i < count; i++)
 	{

@@ -33,8 +33,13 @@
 #include "utils/syscache.h"
 #include "utils/varlena.h"
 
+#include "citus.h"
 #include "compat.h"
 #include "source.h"
+
+/* Where our functions are called on a node that has shards. */
+#define HINT_WORKER_NODE \
+	"This is a worker node of Citus. Call it on the coordinator, by itself: a query of distributed tables calls its functions on the worker nodes."
 
 /* The sources that this backend has used, and of these the ones that a newer
  * one has replaced, which somebody further up may be using still. */
@@ -481,6 +486,7 @@ load_source(const char *name)
 	}
 	load_tables(source);
 	cac_load_columns(source);
+	cac_load_distribution(source);
 	load_type_hashes(source);
 	cac_load_labels(source);
 
@@ -581,6 +587,7 @@ cac_source_open(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("source \"%s\" does not exist", name),
+				 cac_on_worker_node() ? errhint(HINT_WORKER_NODE) :
 				 errhint("The table campaign_source lists the sources; campaign_create_tables() or campaign_attach() makes one.")));
 	return source;
 }
@@ -687,6 +694,7 @@ cac_source_choose(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("no source is attached in this database"),
+				 cac_on_worker_node() ? errhint(HINT_WORKER_NODE) :
 				 errhint("Make the standard tables with campaign_create_tables(), or attach your own with campaign_attach().")));
 	if (list_length(sources) > 1)
 		ereport(ERROR,

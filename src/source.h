@@ -135,6 +135,10 @@ typedef struct Source
 	SourceMode	mode;
 	bool		armed;			/* in this very database */
 
+	/* see citus.c */
+	bool		distributed;	/* are its tables in shards? */
+	bool		interactions_keyed; /* by their campaign, which is never NULL */
+
 	/* why nothing can be done with it; fault_code 0: nothing is wrong */
 	int			fault_code;		/* SQLSTATE */
 	char	   *fault;

@@ -35,6 +35,9 @@ StaticAssertDecl(STATEMENT_FUNNEL < MAX_STATEMENTS,
 
 #define MAX_FRAGMENTS	8
 
+/* The message n is one of the campaign $1 */
+#define OF_CAMPAIGN		" AND @n.campaign_id@ @=@ $1"
+
 /* Statistics columns, in the order of CampaignStatistic */
 static const char *const statistic_columns[NUM_STATISTICS] = {
 	"sent_count", "success_count", "failed_count", "delivered_count",
@@ -226,20 +229,22 @@ tally_statement(const Source *source)
 
 /*
  * Does the message m keep its campaign open?  "awaits" is SQL for whether the
- * campaign also waits for contacts who may still reply.
+ * campaign also waits for contacts who may still reply; "of_campaign" more SQL
+ * that the message n is one of it.
  */
 static char *
-witness_condition(const Source *source, const char *awaits)
+witness_condition(const Source *source, const char *awaits, const char *of_campaign)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
 	fragments[0] = awaits;
+	fragments[1] = cac_expand(source, of_campaign, NULL);
 	return cac_expand(source,
 					  "(@m.message_type:message_1,message_2@"
 					  " AND @m.status:sent,delivered,read,failed,no_interaction,ignored@ IS NOT TRUE"
 					  " OR @$1@ AND @m.message_type:message_1@ AND @m.status:sent,delivered,read@"
 					  " AND NOT EXISTS (SELECT FROM @messages@ AS n"
-					  "  WHERE @n.campaign_id@ @=@ @m.campaign_id@"
+					  "  WHERE @n.campaign_id@ @=@ @m.campaign_id@@$2@"
 					  "  AND @n.contact_id@ @=m.contact_id@ @m.contact_id@"
 					  "  AND @n.message_type:message_2@"
 					  "  AND @n.status:sent,delivered,read,failed,no_interaction@))", fragments);
@@ -256,7 +261,7 @@ witness_statement(const Source *source, bool next)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
-	fragments[0] = witness_condition(source, "$2");
+	fragments[0] = witness_condition(source, "$2", OF_CAMPAIGN);
 	fragments[1] = next ?
 		cac_expand(source,
 				   " AND @m.contact_id@ @<=m.contact_id@ (SELECT @n.contact_id@"
@@ -266,6 +271,21 @@ witness_statement(const Source *source, bool next)
 					  "SELECT @m.id@::pg_catalog.text FROM @messages@ AS m"
 					  " WHERE @m.campaign_id@ @=@ $1 AND @$1@@$2@"
 					  " ORDER BY @m.contact_id@ DESC LIMIT 1", fragments);
+}
+
+/*
+ * A row if the message $3, as text, keeps the campaign $1 open; $2 whether that
+ * also waits for contacts.
+ */
+static char *
+holds_statement(const Source *source)
+{
+	const char *fragments[MAX_FRAGMENTS];
+
+	fragments[0] = witness_condition(source, "$2", OF_CAMPAIGN);
+	return cac_expand(source,
+					  "SELECT @m.id@ FROM @messages@ AS m WHERE @m.campaign_id@ @=@ $1"
+					  " AND @m.id@ @=m.id@ $3@::m.id@ AND @$1@", fragments);
 }
 
 /*
@@ -293,7 +313,7 @@ verify_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
-	fragments[0] = witness_condition(source, awaits_of_campaign(source));
+	fragments[0] = witness_condition(source, awaits_of_campaign(source), "");
 	/* a campaign's own rule, where it can have one */
 	fragments[1] = cac_source_column(source, TABLE_CAMPAIGNS, "completion_rule")->name == NULL ?
 		"" : cac_expand(source, " JOIN @campaigns@ AS c ON @c.id@ @=@ w.campaign", NULL);
@@ -545,6 +565,36 @@ sign_in(const Source *source, const char *campaigns)
 }
 
 /*
+ * What sign_statement() looks for, of tables in shards: with conditions alone on
+ * each campaign, as nothing can be joined to the first row of another table there.
+ */
+static char *
+sign_in_shards_statement(const Source *source)
+{
+	const char *fragments[MAX_FRAGMENTS];
+
+	fragments[0] = callback_condition(source);
+	fragments[1] = fragments[2] = "";
+	if (cac_interactions_tell_campaign(source) &&
+		cac_source_column(source, TABLE_INTERACTIONS, "received_at")->name != NULL)
+		fragments[1] = cac_expand(source,
+								  "EXISTS (SELECT FROM @interactions@ AS i"
+								  " WHERE @i.campaign_id@ @=@ @c.id@ AND $1 @<@ @i.received_at@) OR ", NULL);
+	if (cac_interactions_may_lack_campaign(source))
+	{
+		fragments[3] = cac_lacks_campaign(source);
+		fragments[2] = cac_expand(source,
+								  "EXISTS (SELECT FROM @interactions@ AS i"
+								  " WHERE @$4@$1 @<@ @i.received_at@) OR ", fragments);
+	}
+	return cac_expand(source,
+					  "SELECT true FROM @campaigns@ AS c"
+					  " WHERE (@c.status:sending@ OR @c.status:completed,failed@ AND $2 @<@ @c.completed_at@)"
+					  " AND (@$2@@$3@EXISTS (SELECT FROM @messages@ AS m"
+					  "  WHERE @m.campaign_id@ @=@ @c.id@ AND (@$1@))) LIMIT 1", fragments);
+}
+
+/*
  * A row if anything came in from outside after $1, in a campaign that is open,
  * of which the newest are visited first, or was closed after $2.  An interaction
  * that tells no campaign is a sign whomever it is from.
@@ -554,6 +604,8 @@ sign_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
+	if (source->distributed)
+		return sign_in_shards_statement(source);
 	fragments[0] = sign_in(source,
 						   cac_expand(source,
 									  "(SELECT @c.id@ AS id FROM @campaigns@ AS c"
@@ -751,6 +803,8 @@ build_statement(const Source *source, StatementKind kind)
 		case STATEMENT_WITNESS:
 		case STATEMENT_WITNESS_NEXT:
 			return witness_statement(source, kind == STATEMENT_WITNESS_NEXT);
+		case STATEMENT_HOLDS:
+			return holds_statement(source);
 		case STATEMENT_VERIFY:
 			return verify_statement(source);
 		case STATEMENT_SENT:
@@ -789,10 +843,13 @@ build_statement(const Source *source, StatementKind kind)
  * Is one plan as good for any campaign as for the next?  So it is where the
  * statement looks up a row or two, however large the campaign.  PostgreSQL would
  * plan most of these anew each time, which takes longer than to execute them.
+ * Citus has to.
  */
 static bool
-planned_once(StatementKind kind)
+planned_once(const Source *source, StatementKind kind)
 {
+	if (source->distributed)
+		return false;
 	switch (kind)
 	{
 		case STATEMENT_READ:
@@ -800,6 +857,7 @@ planned_once(StatementKind kind)
 		case STATEMENT_READ_WAIT:
 		case STATEMENT_WITNESS:
 		case STATEMENT_WITNESS_NEXT:
+		case STATEMENT_HOLDS:
 		case STATEMENT_SENT:
 		case STATEMENT_WRITE_STATUS:
 		case STATEMENT_WRITE_STATISTICS:
@@ -819,7 +877,7 @@ statement_plan(Source *source, StatementKind kind, int nargs, Oid *types)
 	{
 		const char *text = build_statement(source, kind);
 		SPIPlanPtr	plan = SPI_prepare_cursor(text, nargs, types,
-											  planned_once(kind) ? CURSOR_OPT_GENERIC_PLAN : 0);
+											  planned_once(source, kind) ? CURSOR_OPT_GENERIC_PLAN : 0);
 
 		if (plan == NULL)
 			elog(ERROR, "could not prepare \"%s\": %s", text,

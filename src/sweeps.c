@@ -181,6 +181,7 @@ begin_sweep(Sweep *sweep, const SweepRequest *request, SweepResult *result)
 	sweep->dry_run = request->dry_run;
 	sweep->host = request->host;
 	sweep->thorough = request->thorough || !cac_by_witness(sweep);
+	sweep->alone = cac_source_open(request->source)->distributed;
 	sweep->result = result;
 	sweep->context = AllocSetContextCreate(CurrentMemoryContext,
 										   "campaign_autoclose sweep",
@@ -555,6 +556,8 @@ perform(Sweep *sweep, char **message)
 						error->message)));
 		return true;
 	}
+	if (sweep->alone)
+		cac_commit_now(sweep);	/* they were read from all nodes */
 	/* new pending messages first: a campaign reopened here is open already */
 	if (sweep->kind == SWEEP_SENDING && sweep->thorough &&
 		!sweep->position.open && !process_settling(sweep))

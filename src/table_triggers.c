@@ -181,8 +181,9 @@ execute(const char *statement)
  * cac_create_message_trigger
  *		Put the trigger on a source's messages, as the current user.
  *
- * SPI must be connected.  On a view, or anything else that is not a table,
- * there is none: its changes are found by the sweeps.
+ * SPI must be connected.  On a view, or anything else that is not a table, and
+ * on a table that Citus distributes, there is none: its changes are found by the
+ * sweeps.
  *
  *	CREATE TRIGGER campaign_autoclose
  *	AFTER INSERT OR DELETE OR UPDATE OF <status> ON <messages>
@@ -196,7 +197,7 @@ cac_create_message_trigger(const Source *source)
 	const char *status = cac_source_column(source, TABLE_MESSAGES, "status")->name;
 	char		relkind = get_rel_relkind(relid);
 
-	if (status == NULL ||
+	if (status == NULL || source->distributed ||
 		(relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE))
 		return;
 	execute(psprintf("CREATE TRIGGER " HINT_TRIGGER

@@ -142,7 +142,7 @@ cac_check_types(Preflight *preflight)
 							"SELECT @m.message_type@::pg_catalog.text, pg_catalog.count(*)"
 							" FROM @campaigns@ AS c JOIN @messages@ AS m ON @m.campaign_id@ @=@ @c.id@"
 							" WHERE @c.status:sending@ GROUP BY 1"
-							" HAVING NOT EXISTS (SELECT FROM @campaigns@ AS c JOIN @messages@ AS m ON @m.campaign_id@ @=@ @c.id@"
+							" HAVING NOT EXISTS (SELECT true FROM @campaigns@ AS c JOIN @messages@ AS m ON @m.campaign_id@ @=@ @c.id@"
 							"  WHERE @c.status:sending@ AND @m.message_type:message_1@)"
 							" ORDER BY 2 DESC, 1", NULL));
 	if (rows > 0)

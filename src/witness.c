@@ -285,17 +285,16 @@ cac_note_due(const Source *source, Datum key, const DueCount *count,
  *		Does the message that is remembered of it still keep a campaign open?
  */
 bool
-cac_witness_holds(Source *source, Datum key)
+cac_witness_holds(Source *source, Datum key, const CampaignFacts *facts)
 {
 	TrackedCampaign tracked;
 	HintKey		hint;
-	char	   *witness = tracked.witness;
-	bool		holds = false;
 
 	recall(source, key, &hint, &tracked);
-	if (witness[0] != '\0')
-		cac_verify_witnesses(source, 1, &key, &witness, DT_NOBEGIN, &holds);
-	return holds;
+	return tracked.witness[0] != '\0' &&
+		cac_witness_stands(source, key,
+						   facts->policy.completion_rule == COMPLETION_CONTACTS,
+						   tracked.witness);
 }
 
 /*

@@ -24,7 +24,8 @@ extern bool cac_nothing_expires(const Source *source, Datum key,
 extern void cac_note_due(const Source *source, Datum key,
 						 const DueCount *count, TimestampTz cutoff,
 						 TimestampTz as_of);
-extern bool cac_witness_holds(Source *source, Datum key);
+extern bool cac_witness_holds(Source *source, Datum key,
+							  const CampaignFacts *facts);
 extern void cac_note_count(const Source *source, Datum key,
 						   const CampaignTally *tally, int64 usec,
 						   TimestampTz as_of);

@@ -303,12 +303,9 @@ choose_stage() {
 	say "$stage"
 }
 
-# start_cluster <CONFIGURATION: starts the sandbox's server, and makes it the
-# one that every program talks to by default.
-start_cluster() {
-	local data=$SANDBOX/cluster log=$SANDBOX/cluster.log
-	export PATH=$BINDIR:$PATH PGHOST=$SANDBOX PGUSER=postgres PGDATABASE=postgres
-	export PGPORT=$((50000 + RANDOM % 10000))
+# start_server NAME PORT <CONFIGURATION: starts a server in the sandbox.
+start_server() {
+	local data=$SANDBOX/$1 log=$SANDBOX/$1.log
 	initdb -D "$data" -N -U postgres -A trust --no-locale -E UTF8 >"$log.initdb" 2>&1 ||
 		{ cat "$log.initdb"; return 1; }
 	{
@@ -316,7 +313,7 @@ start_cluster() {
 		cat <<-conf
 			listen_addresses = ''
 			unix_socket_directories = '$SANDBOX'
-			port = $PGPORT
+			port = $2
 			fsync = off
 			timezone = 'UTC'
 			log_line_prefix = '%m [%p] %b %d '
@@ -324,4 +321,12 @@ start_cluster() {
 		cat
 	} >>"$data/postgresql.conf"
 	pg_ctl -D "$data" -l "$log" -w start >/dev/null || { tail -n 30 "$log"; return 1; }
+}
+
+# start_cluster <CONFIGURATION: starts the sandbox's server, and makes it the
+# one that every program talks to by default.
+start_cluster() {
+	export PATH=$BINDIR:$PATH PGHOST=$SANDBOX PGUSER=postgres PGDATABASE=postgres
+	export PGPORT=$((50000 + RANDOM % 10000))
+	start_server cluster "$PGPORT"
 }
