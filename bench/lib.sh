@@ -47,6 +47,23 @@ source_tables() {
 
 settle() { sql "$1" -c 'VACUUM (FREEZE, ANALYZE)' -c CHECKPOINT; }
 
+# copy DATABASE NEW: a copy whose source acts, just checkpointed, as any other
+# copy is.
+copy() {
+	dropdb --if-exists --force "$2" 2>/dev/null
+	sql postgres -c "CREATE DATABASE $2 TEMPLATE $1 STRATEGY file_copy" &&
+		sql "$2" -o /dev/null -c "SELECT campaign_alter('public', 'mode', 'active')"
+}
+
+# without_extension DATABASE...: leaves the tables to the other contenders, who
+# need not pay for its trigger.
+without_extension() {
+	local database
+	for database; do
+		sql "$database" -o /dev/null -c "SELECT campaign_detach('public')" || return
+	done
+}
+
 # worker on|off
 worker() {
 	sql postgres -o /dev/null -c "ALTER SYSTEM SET $EXTENSION.enabled = $1" -c 'SELECT pg_reload_conf()'
@@ -61,6 +78,9 @@ timed() {
 		SELECT extract(epoch FROM clock_timestamp() - :'started');
 	end
 }
+
+# wal: prints how many bytes of WAL the server has written.
+wal() { sql postgres -c "SELECT pg_current_wal_insert_lsn() - '0/0'"; }
 
 #
 # Keeping figures
@@ -95,4 +115,73 @@ derive() {
 		FROM (SELECT round, value AS a FROM sample WHERE measure = :'measure' AND name = :'a') AS a
 			JOIN (SELECT round, value AS b FROM sample WHERE measure = :'measure' AND name = :'b') AS b USING (round);
 	end
+}
+
+#
+# The contenders: what is in bench/peers
+#
+
+# contenders DATABASE: the contenders in a database, with what they are compared
+# by.
+contenders() {
+	local file arguments=()
+	for file in bench/peers.sql bench/peers/*.sql; do arguments+=(-f "$file"); done
+	sql "$1" -o /dev/null "${arguments[@]}"
+}
+
+# copy_for CONTENDER DATABASE NEW: a copy as the contender wants it.
+copy_for() {
+	copy "$2" "$3" || return
+	[ "$1" = extension ] || without_extension "$3" || return
+	[ "$1" != set_based ] || sql "$3" -c 'CALL set_based.create_indexes()' -c CHECKPOINT
+}
+
+# contend DATABASE CONTENDER TASK [ARGUMENT...]: prints the seconds that a task
+# ("expired", "sending") took in the tables that search_path finds.
+contend() {
+	local database=$1 contender=$2 task=$3 seconds _
+	shift 3
+	if [ "$contender" = task_queue ]; then
+		read -r seconds _ < <(PGDATABASE=$database /usr/bin/python3 bench/peers/task_queue.py "$task" "$@") || return
+		say "$seconds"
+	else
+		timed "$database" "CALL bench.run('$contender', '$task')"
+	fi
+}
+
+# same_rows DATABASE CONTENDER: fails unless the contender has left the same rows
+# as every other did before; the first one sets "expected".
+same_rows() {
+	local checksum
+	checksum=$(sql "$1" -c 'SELECT bench.checksum()') || return
+	[ "$checksum" = "${expected:=$checksum}" ] || { say "$2 left other rows than the first contender: $checksum, not $expected" >&2; return 1; }
+}
+
+# contest NAME TITLE SIZES UNIT [KIND]: a comparison of the contenders, of which there
+# are samples "NAME SIZE CONTENDER"; SIZES is what the sizes count.
+contest() {
+	sql results -v measure="$measure" -v name="$1" -v title="$2" -v sizes="$3" -v unit="$4" -v kind="${5:-cost}" <<-'end'
+		INSERT INTO contest (measure, name, kind, title, sizes, unit) VALUES (:'measure', :'name', :'kind', :'title', :'sizes', :'unit');
+	end
+}
+
+# contend_open CONTEST ROUNDS SIZES CONTENDER...: samples, as "CONTEST SIZE
+# CONTENDER", how long a sweep takes over open campaigns none of which can close,
+# in the database of the measure, of which each size has a schema.
+contend_open() {
+	local contest=$1 rounds=$2 n contender round seconds sizes=$3
+	shift 3
+	for n in $sizes; do
+		for contender; do
+			if [ "$contender" = task_queue ]; then
+				for ((round = 1; round <= (rounds < 3 ? rounds : 3); round++)); do
+					seconds=$(PGOPTIONS="-c search_path=s$n,public" contend "$measure" task_queue sending) &&
+						sample "$contest $n task_queue" "$round" "$seconds" || return
+				done
+			else
+				PGOPTIONS="-c search_path=s$n,public" sql "$measure" \
+					-c "CALL bench.time_task('$contender', 'sending', '$contest $n', $rounds)" || return
+			fi
+		done
+	done
 }

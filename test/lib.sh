@@ -111,6 +111,13 @@ missing_to_test() {
 	/usr/bin/python3 -c 'import hypothesis' 2>/dev/null || say python3-hypothesis
 }
 
+# Those without which some of the benchmark's contenders and pictures are missing.
+missing_to_bench() {
+	[ -f "$(pg_dir sharedir)/extension/pg_cron.control" ] || say "postgresql-$pg_major-cron"
+	/usr/bin/python3 -c 'import psycopg2' 2>/dev/null || say python3-psycopg2
+	have gnuplot || say gnuplot-nox
+}
+
 # Debian makes and starts a cluster "main" along with a new server, and starts an
 # exporter that it installs.  That would be neither ours nor wanted: two passing
 # settings prevent it.
@@ -134,12 +141,12 @@ offered_by_apt() {
 	done
 }
 
-# require_packages build|test: installs what is missing, or says what is.
+# require_packages build|test|bench: installs what is missing, or says what is.
 require_packages() {
 	local needed optional=() log
 	choose_postgres
 	mapfile -t needed < <(missing_to_build)
-	[ "$1" = build ] || mapfile -t optional < <(missing_to_test)
+	[ "$1" = build ] || mapfile -t optional < <("missing_to_$1")
 	[ $((${#needed[@]} + ${#optional[@]})) -gt 0 ] || return 0
 
 	if can_install; then

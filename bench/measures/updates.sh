@@ -22,18 +22,17 @@ server_ticks() {
 }
 
 # rate DATABASE SECONDS SYNCHRONOUS_COMMIT: prints how many updates a second two
-# clients make, and how many they make in a second of the server's processor
-# time, the worker's included.
+# clients make, how many they make in a second of the server's processor time, the
+# worker's included, and how many bytes of WAL each takes.
 rate() {
-	local before after
-	before=$(server_ticks)
+	local ticks bytes
+	ticks=$(server_ticks) bytes=$(wal)
 	PGOPTIONS="-c synchronous_commit=$3" pgbench -n -M prepared -c 2 -j 2 -T "$2" \
 		-f bench/measures/updates.pgbench -D first=1 -D last=$((200 * 600 + 200 * 100)) "$1" >"$SANDBOX/rate" 2>&1 || return
-	after=$(server_ticks)
-	awk -v ticks=$((after - before)) -v hertz="$(getconf CLK_TCK)" '
+	awk -v ticks=$(($(server_ticks) - ticks)) -v bytes=$(($(wal) - bytes)) -v hertz="$(getconf CLK_TCK)" '
 		/^number of transactions actually processed/ { n = $NF }
 		/^tps/ { rate = $3 }
-		END { print rate, n * hertz / ticks }' "$SANDBOX/rate"
+		END { print rate, n * hertz / ticks, bytes / n }' "$SANDBOX/rate"
 }
 
 # heap_only DATABASE: prints the share of updates that were heap-only, in %.
@@ -41,50 +40,66 @@ heap_only() {
 	sql "$1" -c "SELECT 100.0 * n_tup_hot_upd / n_tup_upd FROM pg_stat_user_tables WHERE relname = 'messages'"
 }
 
-# update_rounds NAME SYNCHRONOUS_COMMIT ROUNDS SECONDS: samples both databases by
-# turns.  A round is longer than the worker leaves a change uncounted, so that
-# it has its share of that work.
+# update_rounds NAME SYNCHRONOUS_COMMIT ROUNDS INDEXED SECONDS: samples the databases
+# by turns, the one with indexes in so many rounds only.  A round is longer than
+# the worker leaves a change uncounted, so that it has its share of that work.
 update_rounds() {
-	local round side per_second per_cpu order=(with without)
-	local -A worker_of=([with]=on [without]=off)
+	local round side per_second per_cpu bytes order=(with without indexed)
+	local -A worker_of=([with]=on [without]=off [indexed]=off)
 	for ((round = 1; round <= $3; round++)); do
 		for side in "${order[@]}"; do
+			[ "$side" != indexed ] || [ "$round" -le "$4" ] || continue
 			worker "${worker_of[$side]}"
-			read -r per_second per_cpu < <(rate "$side" "$4" "$2") &&
+			read -r per_second per_cpu bytes < <(rate "$side" "$5" "$2") &&
 				sample "$1 $side" "$round" "$per_second" &&
-				sample "$1 cpu $side" "$round" "$per_cpu" || return
+				sample "$1 cpu $side" "$round" "$per_cpu" &&
+				sample "$1 wal $side" "$round" "$bytes" || return
 		done
-		order=("${order[1]}" "${order[0]}")
+		order=("${order[1]}" "${order[0]}" "${order[2]}")
 	done
 	worker off
 }
 
-# The application's own updates, in two copies of one database: with the
-# extension and its worker, and without.
+# In three copies of one database: with the extension and its worker; without,
+# which is also how the task queue and the PL/pgSQL loop leave the tables; and
+# with the indexes of the set-based SQL.
 measure() {
 	local seconds side
 	seconds=$(size 10 1)
 	criterion "the application's updates with the extension / without" 'durable with' 'durable without' 0.5 '>=' 0.97
 	criterion '... where commits do not wait for the disk' 'lazy with' 'lazy without' 0.5 '' ''
 	criterion '... by processor time of the server' 'lazy cpu with' 'lazy cpu without' 0.5 '' ''
-	criterion 'of which heap-only, with the extension' 'heap-only with' '' 0.5 '>=' 99 ' %'
-	criterion 'of which heap-only, without' 'heap-only without' '' 0.5 '' '' ' %'
+	criterion '... with the indexes of the set-based SQL / without' 'durable indexed' 'durable without' 0.5 '' ''
+	criterion '... where commits do not wait for the disk' 'lazy indexed' 'lazy without' 0.5 '' ''
 	criterion 'updates a second without the extension' 'durable without' '' 0.5 '' ''
 	criterion '... where commits do not wait for the disk' 'lazy without' '' 0.5 '' ''
-	prepare updates &&
+	criterion 'of which heap-only, with the extension' 'heap-only with' '' 0.5 '>=' 99 ' %'
+	criterion 'of which heap-only, without' 'heap-only without' '' 0.5 '' '' ' %'
+	criterion 'of which heap-only, with the indexes' 'heap-only indexed' '' 0.5 '' '' ' %'
+	criterion 'WAL of an update with the extension' 'lazy wal with' '' 0.5 '' '' ' bytes'
+	criterion '... without' 'lazy wal without' '' 0.5 '' '' ' bytes'
+	criterion '... with the indexes' 'lazy wal indexed' '' 0.5 '' '' ' bytes'
+	criterion 'indexes of messages, with the extension' 'indexes with' '' 0.5 '' '' ' MB'
+	criterion '... without' 'indexes without' '' 0.5 '' '' ' MB'
+	criterion '... with the indexes' 'indexes indexed' '' 0.5 '' '' ' MB'
+	prepare updates && contenders updates &&
 		source_tables updates public all '200, replied => 100, waiting => 500' &&
 		sql updates -o /dev/null -c "UPDATE campaign_source SET expired_every = '1 hour', timeout_every = '6 hours', sending_every = '2 minutes', interrupted_every = '5 minutes'" &&
 		settle updates &&
-		createdb -T updates with && createdb -T updates without &&
+		createdb -T updates with && createdb -T updates without && createdb -T updates indexed &&
 		sql with -o /dev/null -c "SELECT campaign_alter('public', 'mode', 'active')" &&
 		sql with -c 'CALL campaign_run_sweeps()' &&
-		sql without -c 'SET client_min_messages = warning' -c "DROP EXTENSION $EXTENSION CASCADE" || return
-	for side in with without; do	# every page read, written and pruned once
-		sql "$side" -o /dev/null -c 'SELECT count(content) FROM messages' && rate "$side" 5 off >/dev/null || return
+		sql indexed -c 'CALL set_based.create_indexes()' || return
+	for side in without indexed; do
+		sql "$side" -c 'SET client_min_messages = warning' -c "DROP EXTENSION $EXTENSION CASCADE" || return
 	done
-	update_rounds durable on "$(size 18 4)" "$seconds" &&
-		update_rounds lazy off "$(size 6 2)" "$seconds" || return
-	for side in with without; do
-		sample "heap-only $side" 1 "$(heap_only "$side")" || return
+	for side in with without indexed; do	# every page read, written and pruned once
+		sql "$side" -o /dev/null -c 'SELECT count(content) FROM messages' && rate "$side" "$(size 5 1)" off >/dev/null || return
+	done
+	update_rounds durable on "$(size 18 4)" "$(size 5 1)" "$seconds" &&
+		update_rounds lazy off "$(size 6 2)" "$(size 5 1)" "$seconds" || return
+	for side in with without indexed; do
+		sample "heap-only $side" 1 "$(heap_only "$side")" &&
+			sample "indexes $side" 1 "$(sql "$side" -c "SELECT pg_indexes_size('messages') / 1e6")" || return
 	done
 }
