@@ -17,8 +17,8 @@
 -- being sent.  Twenty-four hours ago sending paused for two hours, so that whoever
 -- looks within these finds the same messages expired.
 --
--- As in fill.sql, keys are hashes of numbers, Message 1s lie campaign by
--- campaign, Message 2s behind all of them, and foreign keys are not checked.
+-- As in fill.sql, keys are hashes of numbers, Message 1s lie campaign by campaign,
+-- and Message 2s behind all of them.
 --
 CREATE PROCEDURE bench.generate(campaigns bigint, contacts bigint) LANGUAGE plpgsql AS $$
 DECLARE
@@ -28,6 +28,7 @@ DECLARE
 	paused CONSTANT timestamptz := now() - interval '24 hours';
 BEGIN
 	PERFORM set_config('session_replication_role', 'replica', true);
+	CALL bench.drop_keys();
 
 	INSERT INTO contacts (id, full_number)
 	SELECT bench.id('contact', k), '+33' || (600000000 + k) FROM generate_series(1, contacts) AS k;
@@ -86,5 +87,6 @@ BEGIN
 			count(*) FILTER (WHERE message_type = 'message_2') AS interactions
 		FROM messages GROUP BY campaign_id) AS n
 	WHERE c.id = n.campaign_id AND c.started_at <= done;
+	CALL bench.restore_keys();
 END
 $$;

@@ -3,7 +3,8 @@
 # Closing campaigns that are complete: time, and WAL, for each of them.
 
 close_rounds() {
-	local campaigns=$1 round contender bytes seconds task expected='' order=(by_id extension set_based plpgsql task_queue)
+	local campaigns=$1 round contender bytes seconds task order=(by_id extension set_based plpgsql task_queue)
+	another_comparison
 	for ((round = 1; round <= $2; round++)); do
 		for contender in "${order[@]}"; do
 			task=sending
@@ -28,5 +29,5 @@ measure() {
 	prepare closing && contenders closing &&
 		source_tables closing public sending "$campaigns, replied => 100" &&
 		sql closing -c 'ANALYZE' -c 'CALL by_id.learn_complete()' && settle closing &&
-		close_rounds "$campaigns" "$(size 5 1)"
+		close_rounds "$campaigns" "$(size 3 1)"
 }

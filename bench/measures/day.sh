@@ -7,8 +7,9 @@
 # workloads: prints them, "CAMPAIGNS CONTACTS" a line, the smallest first.
 workloads() {
 	local campaigns contacts divisors
-	IFS=x read -r campaigns contacts <<<"$workload"
+	IFS=x read -r campaigns contacts <<<"${workload:?}"
 	for divisors in '100 10' '10 10' '10 1' '1 1'; do
+		# shellcheck disable=SC2086
 		set -- $divisors
 		say "$((campaigns / $1 > 10 ? campaigns / $1 : 10)) $((contacts / $2 > 10 ? contacts / $2 : 10))"
 	done | uniq
@@ -39,13 +40,14 @@ mark() {
 
 # mark_workload CAMPAIGNS CONTACTS ROUNDS
 mark_workload() {
-	local due round contender expected='' order=(by_id per_campaign extension set_based plpgsql task_queue)
+	local due round contender order=(by_id per_campaign extension set_based plpgsql task_queue)
 	dropdb --if-exists day 2>/dev/null
 	say "$1 campaigns of $2 contacts at $SECONDS s"
 	prepare day && contenders day && sql day -f bench/workload.sql && source_tables day public expired &&
 		sql day -c "CALL bench.generate($1, $2)" -c 'ANALYZE' -c 'CALL by_id.learn_expired()' && settle day || return
 	say "generated at $SECONDS s, $(sql day -c "SELECT pg_database_size('day') / 1000000") MB"
 	due=$(sql day -c 'SELECT count(*) FROM by_id.due')
+	another_comparison
 	for ((round = 1; round <= $3; round++)); do
 		for contender in "${order[@]}"; do
 			mark "$contender" "$round" || return
@@ -56,7 +58,7 @@ mark_workload() {
 
 measure() {
 	local campaigns contacts largest='' last few
-	few=$(size 50000 2000)		# messages that the task queue marks, of many
+	few=$(size 20000 2000)		# messages that the task queue marks, of many
 	last=$(workloads | tail -n 1)
 	read -r campaigns contacts <<<"$last"
 	criterion "a day's messages of $(thousands "$campaigns") campaigns of $(thousands "$contacts") contacts: task queue / extension" 'largest task_queue' 'largest extension' 0.5 '>=' 30

@@ -6,7 +6,8 @@
 
 # mark_rounds DATABASE ROUNDS: samples "DATABASE CONTENDER".
 mark_rounds() {
-	local round contender seconds expected='' order=(by_id per_campaign extension)
+	local round contender seconds order=(by_id per_campaign extension)
+	another_comparison
 	marked "$1" by_id >/dev/null || return		# not counted
 	for ((round = 1; round <= $2; round++)); do
 		for contender in "${order[@]}"; do
@@ -42,5 +43,5 @@ measure() {
 		fi
 		sql $name -c 'CALL by_id.learn_expired()' && settle $name || return
 	done
-	mark_rounds marking "$(size 7 1)" && mark_rounds marking_one "$(size 3 1)"
+	mark_rounds marking "$(size 5 1)" && mark_rounds marking_one "$(size 3 1)"
 }

@@ -55,13 +55,14 @@ by_worker() {
 }
 
 measure() {
-	local campaigns contacts round contender due expected=''
-	read -r campaigns contacts <<<"$(size '100 10000' '20 1000')"
+	local campaigns contacts round contender due
+	read -r campaigns contacts <<<"$(size '100 3000' '20 1000')"
 	contest memory "Private memory while a day's expired messages are marked" 'expired messages' ' MB'
 	prepare memory && contenders memory && sql memory -f bench/workload.sql && source_tables memory public expired &&
 		sql memory -c "CALL bench.generate($campaigns, $contacts)" -c ANALYZE -c 'CALL by_id.learn_expired()' && settle memory || return
 	due=$(sql memory -c 'SELECT count(*) FROM by_id.due')
-	for ((round = 1; round <= $(size 3 1); round++)); do
+	another_comparison
+	for ((round = 1; round <= $(size 2 1); round++)); do
 		copy memory watched && remember extension 'campaign_autoclose worker' by_worker && same_rows watched extension || return
 		for contender in by_id set_based plpgsql task_queue; do
 			copy_for "$contender" memory marked &&

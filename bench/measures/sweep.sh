@@ -26,6 +26,7 @@ measure() {
 	for n in $sizes; do
 		source_tables sweep "s$n" sending "$n, waiting => 10" || return
 	done
+	# shellcheck disable=SC2086
 	settle sweep &&
 		sql sweep -c "CALL bench.time_sweeps('{none$(printf ',s%s' $sizes)}', $rounds)" || return
 	for n in $sizes; do

@@ -96,8 +96,8 @@ measure() {
 	for side in with without indexed; do	# every page read, written and pruned once
 		sql "$side" -o /dev/null -c 'SELECT count(content) FROM messages' && rate "$side" "$(size 5 1)" off >/dev/null || return
 	done
-	update_rounds durable on "$(size 18 4)" "$(size 5 1)" "$seconds" &&
-		update_rounds lazy off "$(size 6 2)" "$(size 5 1)" "$seconds" || return
+	update_rounds durable on "$(size 12 4)" "$(size 3 1)" "$seconds" &&
+		update_rounds lazy off "$(size 4 2)" "$(size 3 1)" "$seconds" || return
 	for side in with without indexed; do
 		sample "heap-only $side" 1 "$(heap_only "$side")" &&
 			sample "indexes $side" 1 "$(sql "$side" -c "SELECT pg_indexes_size('messages') / 1e6")" || return
