@@ -24,7 +24,7 @@ sub strike
 {
 	my ($what, $find) = @_;
 	my $before = log_end($node);
-	my $pid = $find->();
+	my ($pid) = $find->();
 
 	ok(defined $pid && kill(9, $pid) == 1, "kill -9 of the $what");
 	logged($node, qr/database system is ready to accept connections/, $before, '... and the server restarts');
@@ -50,14 +50,13 @@ for (1 .. rounds(2))
 for my $round (1 .. rounds(3))
 {
 	add_bulk($node) if $round % 2;
-	ok(defined in_mid_sweep($node), 'a worker is in mid-sweep');
+	ok(scalar in_mid_sweep($node), 'a worker is in mid-sweep');
 	$node->stop('immediate');
 	$node->start;
 }
 
 passes_on(1);
 holds($node, 'killed', 20);
-is(error_codes($node), '', 'no campaign was in error');
 
 $node->stop;
 done_testing();

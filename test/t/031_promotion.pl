@@ -39,7 +39,7 @@ for my $round (1 .. rounds(2))
 	my $reader = IPC::Run::start([ 'pgbench', '--no-vacuum', '--client=2', '--rate=40', '--time=2', "--file=$script", $standby->connstr('load') ],
 		'>', \$out, '2>', \$err);
 
-	ok(defined in_mid_sweep($primary), "round $round: a worker of the primary is in mid-sweep");
+	ok(scalar in_mid_sweep($primary), "round $round: a worker of the primary is in mid-sweep");
 	$primary->stop('immediate');
 	stop_load();
 	is($standby->safe_psql('load', 'SELECT pg_is_in_recovery()'), 't', '... and the primary is gone');

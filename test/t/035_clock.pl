@@ -62,15 +62,13 @@ for my $position ((-90, -95, 3600, 0, -1.5, -7200) x rounds(1))
 # It steps back once more, to where it never was, while nobody is there: the launcher
 # has been told when to come by a clock that is hours ahead.
 stop_load();
-$node->safe_psql('load', join ' ', map { my $source = $_; map { "SELECT FROM campaign_alter('$source', '${_}_every', '3 s');" } qw(expired timeout sending interrupted) } qw(shop bulk));
+$node->safe_psql('load', join ' ', map { my $source = $_; map { "SELECT FROM campaign_alter('$source', '${_}_every', '6 s');" } qw(expired timeout sending interrupted) } qw(shop bulk));
 $node->poll_query_until('load', q{SELECT count(*) = 0 FROM campaign_worker WHERE process = 'worker'}) or die 'the worker does not leave';
 step_clock(-20000);
 eventually($node, 'load', 'SELECT count(*) = 8 FROM (SELECT DISTINCT source, sweep FROM campaign_sweep_run WHERE started_at <= clock_timestamp()) AS runs',
 	'stepping back while no worker is there: every sweep is run by the new clock');
 
 holds($node, 'clock', 10);
-# a time limit may be over when the clock goes forward
-like(error_codes($node), qr/^(?:57014)?$/, 'no campaign was in another error');
 
 $node->stop;
 done_testing();

@@ -38,7 +38,7 @@ for my $goal (sort keys %{ { map { $_ => 1 } $document =~ /\bmake ([a-z][a-z-]*)
 }
 
 # test/run --suite SUITE NAME...
-my %suffixes = (regress => 'sql', isolation => 'specs', pgtap => 'pgtap', model => 'model', tap => 't');
+my %suffixes = (regress => 'sql', isolation => 'specs', pgtap => 'pgtap', model => 'model', fuzz => 'fuzz', tap => 't');
 for my $command (sort keys %{ { map { $_ => 1 } $document =~ /\btest\/run ((?:--suite|[a-z0-9_]+)[^`#\n]*)/g } })
 {
 	my ($suite, $names) = $command =~ /--suite (\w+)(.*)$/;
@@ -52,9 +52,10 @@ for my $command (sort keys %{ { map { $_ => 1 } $document =~ /\btest\/run ((?:--
 }
 
 # None of those under load is left out.
-for my $file (glob("$root/test/t/03[0-5]_*.pl"))
+for my $file (glob("$root/test/t/*.pl"))
 {
 	my ($name) = $file =~ m{/(test/t/[^/]+)$};
+	next unless contents($name) =~ /^use UnderLoad;/m;
 	ok($named{$name}, "$name is told of");
 }
 
