@@ -22,6 +22,18 @@ RESET search_path;
 SET client_min_messages = warning;
 SELECT * FROM planted.ran();
 
+-- likewise views
+SELECT planted.forget();
+SET ROLE regress_cac_planter;
+CREATE VIEW planted.shown AS SELECT id, status, created_at FROM planted.campaigns WHERE planted.spy('interactions_view');
+CREATE TABLE planted.shown_messages (id int PRIMARY KEY, campaign_id int, contact_id int, status text);
+RESET ROLE;
+SET client_min_messages = error;
+SELECT source, mode FROM campaign_attach('shown', 'planted.shown', 'planted.shown_messages');
+SET client_min_messages = warning;
+SELECT * FROM planted.ran();
+SELECT campaign_detach('shown');
+
 -- and activates them
 SELECT planted.forget();
 SELECT on_event FROM campaign_alter('planted', 'on_event', 'planted.hear');
