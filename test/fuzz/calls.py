@@ -294,6 +294,23 @@ class Wrong(Exception):
     pass
 
 
+class Gone(Wrong):
+    """The server is: by this call or, where there are several jobs, by one of another's."""
+
+
+def connect(database, **parameters):
+    """A connection that commits by itself, also to a server that is just coming back."""
+    for patience in range(60, -1, -1):
+        try:
+            connection = psycopg2.connect(dbname=database, **parameters)
+            connection.autocommit = True
+            return connection
+        except psycopg2.OperationalError:
+            if not patience:
+                raise
+            time.sleep(1)
+
+
 class Call:
     """One call: who makes it, what is done before, the statements around it."""
 
@@ -465,8 +482,7 @@ class Session:
 
     def __init__(self, batch, role):
         self.batch, self.world, self.role = batch, batch.world, role
-        self.connection = psycopg2.connect(dbname=batch.database, user=role, application_name='fuzz')
-        self.connection.autocommit = True
+        self.connection = connect(batch.database, user=role, application_name='fuzz')
         psycopg2.extensions.register_type(AS_TEXT, self.connection)
         self.cursor = self.connection.cursor()
         self.pid = self.connection.info.backend_pid
@@ -521,7 +537,7 @@ class Session:
     def check_error(self, call, error):
         code, diag = error.pgcode, error.diag
         if code is None or self.connection.closed:
-            raise Wrong(f'the server is gone: {error}')
+            raise Gone(f'the server is gone: {error}')
         if code.startswith('XX') or code.startswith('58') or not re.fullmatch('[0-9A-Z]{5}', code):
             raise Wrong(f'{code} {error}')
         if OUR_WORDS.search(diag.message_primary or ''):
@@ -549,7 +565,7 @@ class Session:
             before = self.arrive(call)
         except psycopg2.Error as error:
             if error.pgcode is None or self.connection.closed:
-                raise Wrong(f'the server is gone: {error}')
+                raise Gone(f'the server is gone: {error}')
             code = error.pgcode             # what was done before does not let it be called
         else:
             try:
@@ -607,16 +623,14 @@ class Batch:
         return self.admin_cursor.fetchall() if self.admin_cursor.description else None
 
     def prepare(self):
-        admin = psycopg2.connect(dbname='postgres')
-        admin.autocommit = True
+        admin = connect('postgres')
         admin.cursor().execute(f'CREATE DATABASE {self.database} TEMPLATE {TEMPLATE}')
         admin.cursor().execute(f'ALTER DATABASE {self.database} SET log_error_verbosity = verbose')
         admin.cursor().execute(f'ALTER DATABASE {self.database} SET log_min_error_statement = panic')
         for role in ROLES:
             admin.cursor().execute(f'GRANT CREATE, TEMPORARY ON DATABASE {self.database} TO {identifier(role)}')
         admin.close()
-        self.admin = psycopg2.connect(dbname=self.database)
-        self.admin.autocommit = True
+        self.admin = connect(self.database)
         self.admin_cursor = self.admin.cursor()
         self.world = World(self.admin_cursor)
         schema = self.world.schema
@@ -670,7 +684,7 @@ class Batch:
                 self.fail(call, wrong)
                 self.codes[call.what]['wrong'] += 1
                 self.sessions.pop(call.role, None)
-                if len(self.failures) >= 5:
+                if len(self.failures) >= 5 or isinstance(wrong, Gone):
                     break
             self.calling = None
             if call.mode == 'commit':
@@ -716,32 +730,32 @@ class Batch:
         for session in self.sessions.values():
             session.connection.close()
         self.admin.close()
-        admin = psycopg2.connect(dbname='postgres')
-        admin.autocommit = True
+        admin = connect('postgres')
         admin.cursor().execute(f'DROP DATABASE {self.database} WITH (FORCE)')
         admin.close()
 
 
 def run_batch(options, number):
-    return Batch(options, number).run()
+    batch = Batch(options, number)
+    try:
+        return batch.run()
+    except psycopg2.Error as error:         # the server is gone
+        return batch.codes, batch.failures + [f'# seed {options.seed}, batch {number}: {error}']
 
 
 def make_template():
-    admin = psycopg2.connect(dbname='postgres')
-    admin.autocommit = True
+    admin = connect('postgres')
     admin.cursor().execute(f'DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)')
     admin.cursor().execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE template0 ENCODING 'UTF8'")
     admin.close()
-    connection = psycopg2.connect(dbname=TEMPLATE)
-    connection.autocommit = True
+    connection = connect(TEMPLATE)
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'world.sql')) as script:
         connection.cursor().execute(script.read())
     connection.close()
 
 
 def drop_all():
-    admin = psycopg2.connect(dbname='postgres')
-    admin.autocommit = True
+    admin = connect('postgres')
     cursor = admin.cursor()
     cursor.execute(f'DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)')
     for role in list(ROLES)[1:]:
