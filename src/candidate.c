@@ -32,6 +32,8 @@
 #define SKIPPED_RETRY_AFTER		USECS_PER_MINUTE
 /* After so many skips in a row, a sweep waits for the campaign's row. */
 #define SKIPS_BEFORE_WAITING		3
+/* How often it is tried, at once, where somebody changes what it writes. */
+#define LOOKS_IN_A_ROW				3
 /* For how long they may share it, in milliseconds. */
 #define TRANSACTION_TIME			100
 /* How long one campaign may take a host, in milliseconds; doubled with each
@@ -281,6 +283,17 @@ passed_over(Sweep *sweep, const ErrorData *error)
 }
 
 /*
+ * A row that was waited for has been moved to another partition meanwhile, or
+ * the like: where it is now is seen by who looks again.
+ */
+static bool
+worth_another_look(const ErrorData *error, int *looks)
+{
+	return error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE &&
+		++*looks < LOOKS_IN_A_ROW;
+}
+
+/*
  * What is remembered of a campaign by a key that is none any more, since the
  * keys have got another type, is forgotten.
  */
@@ -309,6 +322,8 @@ process(Sweep *sweep, Datum key)
 	char	   *campaign_id;
 	CampaignRetry *retry;
 	ErrorData  *error;
+	int			looks = 0;
+	bool		again;
 
 	/* detached, or a table dropped or altered, in mid-sweep: no fault of the
 	 * campaign's */
@@ -331,6 +346,7 @@ process(Sweep *sweep, Datum key)
 		LOCK_WAIT : LOCK_SKIP;
 	do
 	{
+		again = false;
 		if (!may_go_on(sweep))
 			return false;
 		if (sweep->host != NULL)
@@ -340,6 +356,9 @@ process(Sweep *sweep, Datum key)
 		{
 			memset(&sweep->outcome, 0, sizeof(sweep->outcome));
 			sweep->repeatable = false;
+			again = worth_another_look(error, &looks);
+			if (again)
+				continue;
 			if (passed_over(sweep, error) || outdated_key(sweep, error))
 				return true;
 			if (sweep->only_statistics)
@@ -368,7 +387,7 @@ process(Sweep *sweep, Datum key)
 			strlcpy(sweep->resume, sweep->outcome.resume, sizeof(sweep->resume));
 			cac_commit_now(sweep);
 		}
-	} while (sweep->outcome.more);
+	} while (again || sweep->outcome.more);
 
 	if (sweep->dry_run || sweep->outcome.next_pass)
 		return true;

@@ -435,6 +435,29 @@ cac_check_indexes(Preflight *preflight)
  */
 
 /*
+ * The trigger is missing or disabled, on the table or on a partition.
+ */
+static void
+advise_on_trigger(Preflight *preflight)
+{
+	const Source *source = preflight->source;
+	char	   *trigger = NULL;
+	char	   *table = cac_find_unhinted(source->relid[TABLE_MESSAGES], &trigger);
+	char	   *fix = NULL;
+
+	if (table == NULL)
+		return;
+	if (trigger != NULL)
+		fix = psprintf("ALTER TABLE %s ENABLE TRIGGER %s;", table, quote_identifier(trigger));
+	else if (strcmp(table, source->table[TABLE_MESSAGES]) == 0)
+		fix = cac_alter_call(source, "mode", source->mode == MODE_ACTIVE ? "active" : "shadow");
+	cac_advise(preflight,
+			   psprintf("the trigger \"%s\" on %s is %s: what ends a campaign is found by the next sweep",
+						trigger ? trigger : HINT_TRIGGER, table,
+						trigger ? "disabled" : "missing"), fix);
+}
+
+/*
  * Do changes of messages hint at the campaigns that they end?
  */
 void
@@ -455,16 +478,5 @@ cac_check_trigger(Preflight *preflight)
 			   psprintf("the trigger on %s cannot read words of this type, or collation: what ends a campaign is found by the next sweep",
 						source->table[TABLE_MESSAGES]), NULL);
 	else if (!cac_source_hinted(source))
-	{
-		char	   *trigger = cac_message_trigger(source);
-
-		cac_advise(preflight,
-				   psprintf("the trigger \"%s\" on %s is %s: what ends a campaign is found by the next sweep",
-							trigger ? trigger : HINT_TRIGGER, source->table[TABLE_MESSAGES],
-							trigger ? "disabled" : "missing"),
-				   trigger == NULL ?
-				   cac_alter_call(source, "mode", source->mode == MODE_ACTIVE ? "active" : "shadow") :
-				   psprintf("ALTER TABLE %s ENABLE TRIGGER %s;", source->table[TABLE_MESSAGES],
-							quote_identifier(trigger)));
-	}
+		advise_on_trigger(preflight);
 }

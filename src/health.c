@@ -207,31 +207,27 @@ check_tables(ReturnSetInfo *rsinfo, List *names)
 static const char *
 trigger_trouble(const Source *source, char **fix)
 {
-	static CatalogQuery query = CATALOG_QUERY(
-		"SELECT t.tgenabled IN ('O', 'A') FROM pg_catalog.pg_trigger AS t"
-		" WHERE t.tgrelid = $1 AND t.tgname = '" HINT_TRIGGER "'");
-	CatalogArguments arguments = {0};
-	const char *trouble = NULL;
 	char		relkind = get_rel_relkind(source->relid[TABLE_MESSAGES]);
+	char	   *table;
+	char	   *trigger = NULL;
 
 	/* no other kind can have one */
 	if (source->distributed ||
 		(relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE))
 		return NULL;
-	cac_add_oid(&arguments, source->relid[TABLE_MESSAGES]);
-	if (cac_catalog_execute(&query, &arguments) == 0)
-	{
-		trouble = "has no trigger on its messages, so campaigns wait for the sweeps";
+	table = cac_find_unhinted(source->relid[TABLE_MESSAGES], &trigger);
+	if (table == NULL)
+		return NULL;
+	if (trigger != NULL)
+		*fix = psprintf("ALTER TABLE %s ENABLE TRIGGER %s;", table, quote_identifier(trigger));
+	else if (strcmp(table, source->table[TABLE_MESSAGES]) == 0)
 		*fix = alter_statement(source, "mode", source->mode == MODE_SHADOW ? "shadow" : "active");
-	}
-	else if (strcmp(cac_row_text(0, 1), "t") != 0)
-	{
-		trouble = "has a trigger on its messages that is disabled, so campaigns wait for the sweeps";
-		*fix = psprintf("ALTER TABLE %s ENABLE TRIGGER %s;",
-						source->table[TABLE_MESSAGES], HINT_TRIGGER);
-	}
-	SPI_freetuptable(SPI_tuptable);
-	return trouble;
+	if (strcmp(table, source->table[TABLE_MESSAGES]) != 0)
+		return psprintf("has no trigger on %s, a part of its messages, or a disabled one, so campaigns wait for the sweeps",
+						table);
+	return trigger == NULL ?
+		"has no trigger on its messages, so campaigns wait for the sweeps" :
+		"has a trigger on its messages that is disabled, so campaigns wait for the sweeps";
 }
 
 static void

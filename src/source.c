@@ -67,7 +67,8 @@ forget_source_relcache(Datum arg, Oid relid)
 		bool		concerned = all;
 
 		for (int i = 0; i < NUM_SOURCE_TABLES; i++)
-			concerned |= relid == source->relid[i];
+			concerned |= relid == source->relid[i] ||
+				cac_is_partition(&source->partitions[i], relid);
 		source->stale |= concerned;
 		any |= concerned;
 	}

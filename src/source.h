@@ -10,6 +10,7 @@
 #include "utils/jsonb.h"
 
 #include "catalog.h"
+#include "partitions.h"
 #include "rules.h"
 
 /* The trigger on a source's messages that tells of changes */
@@ -148,9 +149,10 @@ typedef struct Source
 	/* private to source.c, table_triggers.c and statements.c */
 	MemoryContext context;
 	bool		stale;
-	bool		triggers_known; /* are the next two filled in? */
+	bool		triggers_known; /* are the next three filled in? */
 	bool		hinted;
 	bool		plain;
+	TablePartitions partitions[NUM_SOURCE_TABLES];
 	bool		renamed;		/* some table is not called as when attached */
 	uint32		type_hash[2 * MAX_SOURCE_COLUMNS];	/* of columns' types */
 	int			ntypes;

@@ -8,6 +8,7 @@
 
 #include "access/relation.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -22,8 +23,6 @@
 #include "hints.h"
 #include "table_triggers.h"
 
-#define TRIGGER_FUNCTION "@.campaign_note_message"
-
 /* ----------------------------------------------------------------
  *		What there is
  * ----------------------------------------------------------------
@@ -36,8 +35,7 @@
 static const Trigger *
 find_message_trigger(const Source *source, Relation messages)
 {
-	Oid			function = LookupFuncName(CAC_QUALIFIED_NAMES(cac_catalog_text(TRIGGER_FUNCTION)),
-										  0, NULL, true);
+	Oid			function = cac_trigger_function();
 
 	for (int i = 0; messages->trigdesc != NULL && i < messages->trigdesc->numtriggers; i++)
 	{
@@ -99,6 +97,26 @@ load_triggers(Source *source, SourceTable table)
 }
 
 /*
+ * Likewise of its partitions, which fire theirs.
+ */
+static void
+load_partition_triggers(Source *source, SourceTable table)
+{
+	TablePartitions partitions;
+	MemoryContext old;
+
+	if (!OidIsValid(source->relid[table]) || !has_subclass(source->relid[table]))
+		return;
+	old = MemoryContextSwitchTo(source->context);
+	cac_read_partitions(source->relid[table], &partitions);
+	MemoryContextSwitchTo(old);
+	source->partitions[table] = partitions;
+	source->plain &= partitions.plain;
+	if (table == TABLE_MESSAGES)
+		source->hinted &= partitions.hinted;
+}
+
+/*
  * Not part of load_source(), as it locks the tables: the trigger, which needs
  * to know a source too, must not wait for anything.
  */
@@ -110,6 +128,8 @@ know_triggers(Source *source)
 	source->plain = true;
 	load_triggers(source, TABLE_CAMPAIGNS);
 	load_triggers(source, TABLE_MESSAGES);
+	load_partition_triggers(source, TABLE_CAMPAIGNS);
+	load_partition_triggers(source, TABLE_MESSAGES);
 	source->triggers_known = true;
 }
 
