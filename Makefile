@@ -3,6 +3,7 @@
 #   make, make install, make installcheck    as with any PGXS module
 #   make check    builds and tests in a cluster of its own (see test/run --help)
 #   make check-versions   the same on every PostgreSQL that Debian has (see test/versions --help)
+#   make check-partitions   the tests of the standard tables, with these partitioned in each way
 #   make check-sanitizers   the same with somebody watching (see test/sanitizers --help)
 #   make coverage   the same, and which lines that executes (see test/coverage --help)
 #   make analyze    reads the code without running it (see test/analyze --help)
@@ -30,7 +31,7 @@ PROVE_TESTS = test/t/*.pl
 
 # These do without PGXS, which has a "check" of its own that only fails: they
 # install what is missing, pg_config included.
-OWN_GOALS = check check-versions check-citus check-sanitizers coverage analyze demo bench
+OWN_GOALS = check check-partitions check-versions check-citus check-sanitizers coverage analyze demo bench
 
 ifneq (,$(filter $(OWN_GOALS),$(MAKECMDGOALS)))
 
@@ -38,6 +39,9 @@ ifneq (,$(filter $(OWN_GOALS),$(MAKECMDGOALS)))
 
 check:
 	@bash test/run
+
+check-partitions:
+	@bash test/run --suite partitions --shape hash --shape range --shape nested
 
 check-versions:
 	@bash test/versions
