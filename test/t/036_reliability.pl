@@ -38,7 +38,7 @@ for my $goal (sort keys %{ { map { $_ => 1 } $document =~ /\bmake ([a-z][a-z-]*)
 }
 
 # test/run --suite SUITE NAME...
-my %suffixes = (regress => 'sql', isolation => 'specs', pgtap => 'pgtap', model => 'model', fuzz => 'fuzz', tap => 't');
+my %suffixes = (regress => 'sql', isolation => 'specs', pgtap => 'pgtap', model => 'model', fuzz => 'fuzz', partitions => 'sql', tap => 't');
 for my $command (sort keys %{ { map { $_ => 1 } $document =~ /\btest\/run ((?:--suite|[a-z0-9_]+)[^`#\n]*)/g } })
 {
 	my ($suite, $names) = $command =~ /--suite (\w+)(.*)$/;
