@@ -3,6 +3,15 @@
 
 \echo Use "CREATE EXTENSION campaign_autoclose" to load this file. \quit
 
+-- Each script begins with it: what is to come may need a newer library.
+CREATE FUNCTION campaign_announce()
+RETURNS void
+AS 'MODULE_PATHNAME', 'campaign_announce'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION campaign_announce() IS 'refuses a script that needs a newer library; tells the launcher that this database has news; warns where campaign_autoclose is not preloaded';
+
+SELECT campaign_announce();
+
 --
 -- Tables.  They are written by the functions below only.
 --
@@ -685,12 +694,3 @@ RETURNS boolean
 AS 'MODULE_PATHNAME', 'campaign_unschedule_pg_cron'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION campaign_unschedule_pg_cron() IS 'remove the job of campaign_schedule_pg_cron(); false where there is none';
-
--- Tells the launcher of this database, or the user that nothing is preloaded.
-CREATE FUNCTION campaign_announce()
-RETURNS void
-AS 'MODULE_PATHNAME', 'campaign_announce'
-LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION campaign_announce() IS 'tell the launcher that this database has news; warns where campaign_autoclose is not preloaded';
-
-SELECT campaign_announce();

@@ -457,7 +457,8 @@ cac_attach(const AttachRequest *request)
 				(errmsg("what ends a campaign of source \"%s\" is found by the sweeps", source->name),
 				 errdetail("Citus has no triggers on distributed tables, so there are no hints."),
 				 errhint("How soon is set by \"sending_every\": see campaign_alter().")));
-	cac_create_message_trigger(cac_source_open(request->name));
+	/* a table restored without data has one, of a source that is not */
+	cac_renew_message_trigger(cac_source_open(request->name));
 }
 
 /*

@@ -13,6 +13,7 @@
 
 #include "byhand.h"
 #include "judgement.h"
+#include "patience.h"
 
 /*
  * How often to fail what is pending.  An insert that is committed after a
@@ -73,8 +74,8 @@ fail_and_count(Judgement *j)
 
 	for (int round = 0; round < FAIL_ROUNDS; round++)
 	{
-		j->failed += cac_fail_pending(j->source, j->key, request->reason,
-									  request->as_of, 0);
+		j->failed += cac_fail_held_pending(j->source, j->key, request->reason,
+										   request->as_of, 0);
 		cac_count(j, false);
 		if (j->tally.pending == 0)
 			return;
@@ -155,6 +156,7 @@ cac_obey(Source *source, Datum key, const JudgeRequest *request,
 
 	cac_source_enter(source, false, &saved);
 	obey(&j);
+	cac_source_confirm(source);
 	cac_leave(&saved);
 	cac_count_outcome(&j);
 }

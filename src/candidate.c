@@ -34,6 +34,8 @@
 #define SKIPS_BEFORE_WAITING		3
 /* How often it is tried, at once, where somebody changes what it writes. */
 #define LOOKS_IN_A_ROW				3
+/* How often something is tried whose source changes meanwhile. */
+#define TRIES_OF_CHANGED_SOURCE		3
 /* For how long they may share it, in milliseconds. */
 #define TRANSACTION_TIME			100
 /* How long one campaign may take a host, in milliseconds; doubled with each
@@ -312,23 +314,63 @@ outdated_key(const Sweep *sweep, const ErrorData *error)
 }
 
 /*
+ * Is the source still fit for the sweep?  Where it was detached, or a table
+ * dropped or altered, in mid-sweep, that is no fault of the campaign's: a host
+ * ends the sweep, a caller is told.
+ */
+static bool
+source_fit(const Sweep *sweep)
+{
+	Source	   *source = cac_source_find(sweep->source);
+
+	if (source == NULL)
+		return false;
+	if (sweep->host == NULL)
+		cac_source_check(source);
+	return source->fault_code == 0;
+}
+
+/*
+ * cac_attempt_for_sweep
+ *		cac_attempt(), with the sweep as argument, but what fails while somebody
+ *		changes the source (gives its tables to another owner, say) is tried
+ *		again, as long as the source is fit: it is nobody's failure.
+ */
+bool
+cac_attempt_for_sweep(AttemptFunction function, Sweep *sweep, int time_limit,
+					  ErrorData **error)
+{
+	for (int tries = 1;; tries++)
+	{
+		uint64		changes = cac_source_changes;
+
+		if (sweep->host != NULL)
+			make_constraints_immediate();
+		if (cac_attempt(function, sweep, time_limit, error))
+			return true;
+		if (changes == cac_source_changes || tries == TRIES_OF_CHANGED_SOURCE ||
+			!source_fit(sweep))
+			return false;
+	}
+}
+
+/*
  * Process one candidate, in as many rounds as it has batches.  False where the
  * host wants to stop.
  */
 static bool
 process(Sweep *sweep, Datum key)
 {
-	Source	   *source = cac_source_find(sweep->source);
+	Source	   *source;
 	char	   *campaign_id;
 	CampaignRetry *retry;
 	ErrorData  *error;
 	int			looks = 0;
 	bool		again;
 
-	/* detached, or a table dropped or altered, in mid-sweep: no fault of the
-	 * campaign's */
-	if (source == NULL || (sweep->host != NULL && source->fault_code != 0))
+	if (!source_fit(sweep))
 		return false;
+	source = cac_source_open(sweep->source);
 	if (sweep->key_text == NULL && cac_key_type_changed(sweep, source))
 		return false;
 	campaign_id = sweep->key_text ? pstrdup(sweep->key_text) : cac_key_text(source, key);
@@ -349,13 +391,13 @@ process(Sweep *sweep, Datum key)
 		again = false;
 		if (!may_go_on(sweep))
 			return false;
-		if (sweep->host != NULL)
-			make_constraints_immediate();
-		if (!cac_attempt(judge_candidate, sweep, cac_time_limit(sweep, retry),
-						 &error))
+		if (!cac_attempt_for_sweep(judge_candidate, sweep,
+								   cac_time_limit(sweep, retry), &error))
 		{
 			memset(&sweep->outcome, 0, sizeof(sweep->outcome));
 			sweep->repeatable = false;
+			if (!source_fit(sweep))
+				return false;
 			again = worth_another_look(error, &looks);
 			if (again)
 				continue;

@@ -5,6 +5,7 @@
 #ifndef CAC_CANDIDATE_H
 #define CAC_CANDIDATE_H
 
+#include "attempt.h"
 #include "lifecycle.h"
 #include "memory.h"
 #include "sweeps.h"
@@ -58,6 +59,8 @@ typedef struct Sweep
 	JudgeOutcome outcome;
 } Sweep;
 
+extern bool cac_attempt_for_sweep(AttemptFunction function, Sweep *sweep,
+								  int time_limit, ErrorData **error);
 extern void cac_note_key_type(Sweep *sweep, const Source *source);
 extern bool cac_key_type_changed(const Sweep *sweep, const Source *source);
 extern bool cac_process_candidate(Sweep *sweep, Datum key);

@@ -7,9 +7,11 @@
  * owner, under a search_path that nobody else controls, and are fixed texts:
  * only values come from outside.
  *
- * The extension's schema and owner are looked up once and remembered until
- * the relation cache or the namespace cache says that they may have changed;
- * a new generation makes every CatalogQuery prepare itself again.
+ * The extension's schema, owner and version are looked up once and remembered
+ * until the relation cache or the namespace cache says that they may have
+ * changed; a new generation makes every CatalogQuery prepare itself again.
+ * Objects of a version that this library does not serve (version.c) are left
+ * alone.
  */
 #include "postgres.h"
 
@@ -33,6 +35,7 @@
 #include "utils/syscache.h"
 
 #include "catalog.h"
+#include "version.h"
 
 #define EXTENSION_NAME	"campaign_autoclose"
 
@@ -45,6 +48,7 @@ static struct
 	Oid			owner;
 	Oid			source_relid;	/* campaign_source */
 	NameData	schema;
+	char		version[64];	/* of its objects */
 } extension;
 
 /*
@@ -123,7 +127,7 @@ forget_extension_syscache(Datum arg, int cacheid, uint32 hashvalue)
  * Read the extension's row of pg_extension; false if there is none.
  */
 static bool
-find_extension(Oid *schema, Oid *owner)
+find_extension(Oid *schema, Oid *owner, char *version, size_t size)
 {
 	Oid			oid = get_extension_oid(EXTENSION_NAME, true);
 	Relation	rel;
@@ -143,8 +147,13 @@ find_extension(Oid *schema, Oid *owner)
 	{
 		Form_pg_extension form = (Form_pg_extension) GETSTRUCT(tuple);
 
+		bool		isnull;
+		Datum		value = heap_getattr(tuple, Anum_pg_extension_extversion,
+										 RelationGetDescr(rel), &isnull);
+
 		*schema = form->extnamespace;
 		*owner = form->extowner;
+		strlcpy(version, isnull ? "" : TextDatumGetCString(value), size);
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -172,7 +181,8 @@ load_extension(void)
 		extension.registered = true;
 	}
 
-	if (!find_extension(&schema, &owner))
+	if (!find_extension(&schema, &owner, extension.version,
+						sizeof(extension.version)))
 		return false;
 	relid = get_relname_relid("campaign_source", schema);
 	schema_name = get_namespace_name(schema);
@@ -185,7 +195,8 @@ load_extension(void)
 	extension.source_relid = relid;
 	extension.owner = owner;
 	namestrcpy(&extension.schema, schema_name);
-	extension.valid = true;
+	/* one that is not served may be updated at any moment */
+	extension.valid = cac_objects_age(extension.version) == OBJECTS_SERVED;
 	return true;
 }
 
@@ -198,15 +209,60 @@ require_extension(void)
 				 errmsg("extension \"%s\" is not installed in this database",
 						EXTENSION_NAME),
 				 errhint("Run CREATE EXTENSION %s.", EXTENSION_NAME)));
+	if (!extension.valid)
+		cac_refuse_objects(extension.version);
 }
 
 /*
- * Is the extension installed in this database?  Needs a transaction.
+ * Is the extension installed in this database, in a version that this library
+ * serves?  Needs a transaction.
  */
 bool
 cac_extension_exists(void)
 {
-	return load_extension();
+	return load_extension() && extension.valid;
+}
+
+/*
+ * cac_extension_version
+ *		The version of the extension's objects in this database, palloc'd, and
+ *		whether this library serves them; NULL where there are none.
+ */
+char *
+cac_extension_version(bool *served)
+{
+	/* as it is now, whatever we have been told of */
+	extension.valid = false;
+	if (!load_extension())
+		return NULL;
+	*served = extension.valid;
+	return pstrdup(extension.version);
+}
+
+/*
+ * cac_extension_changed
+ *		A script of the extension's is running: refuse it if it is of a newer
+ *		version than the library, and tell every session, at commit, to look at
+ *		the extension anew.
+ *
+ * (One that is older is on its way to ours.)
+ */
+void
+cac_extension_changed(void)
+{
+	Oid			schema;
+	Oid			owner;
+	Oid			relid;
+	char		version[lengthof(extension.version)];
+
+	if (!find_extension(&schema, &owner, version, sizeof(version)))
+		return;
+	if (cac_objects_age(version) == OBJECTS_NEWER)
+		cac_refuse_objects(version);
+	relid = get_relname_relid("campaign_source", schema);
+	if (OidIsValid(relid))
+		CacheInvalidateRelcacheByRelid(relid);
+	extension.valid = false;
 }
 
 /*

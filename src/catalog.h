@@ -67,5 +67,7 @@ extern Oid	cac_catalog_relid(void);
 extern bool cac_catalog_lock_nowait(void);
 extern void cac_catalog_changed(void);
 extern bool cac_extension_exists(void);
+extern char *cac_extension_version(bool *served);
+extern void cac_extension_changed(void);
 
 #endif							/* CAC_CATALOG_H */

@@ -739,11 +739,12 @@ campaign_unschedule_pg_cron(PG_FUNCTION_ARGS)
 }
 
 /*
- * campaign_announce() -> void; called by the extension's script
+ * campaign_announce() -> void; called by each of the extension's scripts
  */
 Datum
 campaign_announce(PG_FUNCTION_ARGS)
 {
+	cac_extension_changed();
 	if (cac_shared_memory_ready())
 		cac_announce_news();
 	else

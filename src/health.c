@@ -422,23 +422,23 @@ check_blackouts(ReturnSetInfo *rsinfo, List *names)
  * ----------------------------------------------------------------
  */
 
-static void
+/*
+ * False where the library does not serve the extension in this database, so
+ * that nothing else can be told.
+ */
+static bool
 check_version(ReturnSetInfo *rsinfo)
 {
-	static CatalogQuery query = CATALOG_QUERY(
-		"SELECT e.extversion FROM pg_catalog.pg_extension AS e WHERE e.extname = 'campaign_autoclose'");
-	CatalogArguments arguments = {0};
-	char	   *installed;
-	bool		same;
+	bool		served = false;
+	char	   *installed = cac_extension_version(&served);
+	bool		same = installed != NULL && strcmp(installed, CAC_VERSION) == 0;
 
-	cac_catalog_execute(&query, &arguments);
-	installed = cac_row_text(0, 1);
-	same = strcmp(installed, CAC_VERSION) == 0;
 	report(rsinfo, "version", same,
 		   same ? "library and extension are " CAC_VERSION :
-		   psprintf("the library is %s, the extension %s", CAC_VERSION, installed),
+		   psprintf("the library is %s, the extension %s", CAC_VERSION,
+					installed ? installed : "not installed"),
 		   "ALTER EXTENSION campaign_autoclose UPDATE; if the library is the older one, restart the server first.");
-	SPI_freetuptable(SPI_tuptable);
+	return served;
 }
 
 /*
@@ -525,16 +525,18 @@ void
 cac_report_health(ReturnSetInfo *rsinfo, const char *source)
 {
 	int			count;
-	List	   *names = visible_sources(source, &count);
+	List	   *names;
 	Findings	sweeps[NUM_SWEEP_KINDS] = {0};
 	const char *well[NUM_SWEEP_KINDS];
 	int			ran = 0;
 	int			late = 0;
 
+	if (!check_version(rsinfo))
+		return;
+	names = visible_sources(source, &count);
 	for (int kind = SWEEP_EXPIRED; kind < NUM_SWEEP_KINDS; kind++)
 		well[kind] = check_sweep(names, kind, &sweeps[kind], &ran, &late);
 
-	check_version(rsinfo);
 	check_launcher(rsinfo, ran > 0 && late == 0);
 	check_database(rsinfo, ran > 0 && late == 0);
 	check_hints(rsinfo);

@@ -10,6 +10,7 @@
 
 #include "counters.h"
 #include "judgement.h"
+#include "patience.h"
 #include "witness.h"
 
 /*
@@ -101,7 +102,8 @@ cac_learn_facts(Judgement *j, CampaignLock lock)
 	 */
 	if (lock == LOCK_NOT)
 		cac_recall(j->source, j->outcome->campaign_id, &j->memory);
-	if (!cac_read_campaign(j->source, j->key, lock, &j->row))
+	if (!(lock == LOCK_WAIT ? cac_lock_campaign(j->source, j->key, &j->row) :
+		  cac_read_campaign(j->source, j->key, lock, &j->row)))
 		return false;
 	if (lock != LOCK_NOT)
 		cac_recall(j->source, j->outcome->campaign_id, &j->memory);

@@ -24,6 +24,7 @@
 
 #include "certificate.h"
 #include "judgement.h"
+#include "patience.h"
 #include "table_triggers.h"
 #include "witness.h"
 
@@ -203,9 +204,9 @@ mark_messages(Judgement *j)
 		return false;
 	if (j->verdict.fail > 0)
 	{
-		j->failed = cac_fail_pending(j->source, j->key,
-									 cac_timeout_message(j->source, &j->facts.policy),
-									 j->request->as_of, limit);
+		j->failed = cac_fail_held_pending(j->source, j->key,
+										  cac_timeout_message(j->source, &j->facts.policy),
+										  j->request->as_of, limit);
 		j->outcome->messages_marked += j->failed;
 		if (limit > 0 && j->failed == limit)
 			j->outcome->more = true;
@@ -502,6 +503,7 @@ cac_judge_campaign(Source *source, Datum key, const JudgeRequest *request,
 	else
 		cac_source_enter(source, request->as_owner, &saved);
 	judge(&j);
+	cac_source_confirm(source);
 	cac_leave(&saved);
 	if (!request->dry_run)
 		cac_count_outcome(&j);

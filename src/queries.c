@@ -80,6 +80,21 @@ cac_plan_for_many(const Source *source, int64 campaigns)
 }
 
 /*
+ * The result's column of campaign keys is of the type that we take them for?
+ * Not where the statement had to wait for somebody who altered it.
+ */
+static void
+check_keys(const Source *source, int col)
+{
+	if (getBaseType(SPI_gettypeid(SPI_tuptable->tupdesc, col)) != cac_key_type(source))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the campaigns of source \"%s\" have got other keys",
+						source->name),
+				 errhint("Try again: it goes by the new ones.")));
+}
+
+/*
  * cac_open_campaigns
  *		The keys of all open campaigns, allocated in "context".
  */
@@ -92,6 +107,7 @@ cac_open_campaigns(Source *source, MemoryContext context, int64 *count)
 	bool		typbyval;
 
 	*count = cac_execute(source, STATEMENT_OPEN, 0, NULL, NULL, NULL);
+	check_keys(source, 1);
 	get_typlenbyval(cac_key_type(source), &typlen, &typbyval);
 	old = MemoryContextSwitchTo(context);
 	keys = palloc_extended(Max(*count, 1) * sizeof(Datum), MCXT_ALLOC_HUGE);
@@ -126,6 +142,7 @@ cac_closed_campaigns(Source *source, TimestampTz since, int64 *count)
 
 	values[0] = TimestampTzGetDatum(since);
 	*count = cac_execute(source, STATEMENT_CLOSED, 1, types, values, NULL);
+	check_keys(source, 1);
 	get_typlenbyval(cac_key_type(source), &typlen, &typbyval);
 	result = palloc_extended(Max(*count, 1) * sizeof(ClosedCampaign), MCXT_ALLOC_HUGE);
 	for (int64 i = 0; i < *count; i++)

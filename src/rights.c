@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -19,6 +20,8 @@
 
 /* How long a sweep waits for rows that the application holds. */
 #define LOCK_TIMEOUT_AS_OWNER	"1s"
+/* In a deadlock it is for us to yield: before the others notice it (ms). */
+#define YIELD_AFTER_MS			10
 
 /*
  * The source's search_path for a session whose temporary tables must not come
@@ -48,12 +51,14 @@ enter_as_owner(const Source *source, SavedIdentity *saved)
  * Become ready for statements on the application's tables: under the source's
  * search_path, and, with as_owner, as the owner of its tables.  Unless the
  * owner has the caller's rights anyway, that is in a security-restricted
- * context, as what the owner planted there must not get them.  Undone by
- * cac_leave().
+ * context, as what the owner planted there must not get them.  In a deadlock
+ * with the application it is we who notice and give up.  Undone by cac_leave().
  */
 void
 cac_source_enter(const Source *source, bool as_owner, SavedIdentity *saved)
 {
+	bool		yields = DeadlockTimeout <= YIELD_AFTER_MS;
+
 	if (as_owner)
 	{
 		enter_as_owner(source, saved);
@@ -63,6 +68,10 @@ cac_source_enter(const Source *source, bool as_owner, SavedIdentity *saved)
 	}
 	else
 		cac_enter(InvalidOid, 0, source->search_path, saved);
+	if (!yields)
+		(void) set_config_option("deadlock_timeout", CppAsString2(YIELD_AFTER_MS),
+								 PGC_SUSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
 }
 
 /*

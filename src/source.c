@@ -160,9 +160,11 @@ free_retired_sources(XactEvent event, void *arg)
 static void
 register_callbacks(void)
 {
+	static bool registered = false;
 	static Oid	catalog_relid = InvalidOid;
 
-	if (!OidIsValid(catalog_relid))
+	/* once a session, whatever is raised below */
+	if (!registered)
 	{
 		CacheRegisterRelcacheCallback(forget_source_relcache,
 									  PointerGetDatum(&catalog_relid));
@@ -172,6 +174,7 @@ register_callbacks(void)
 		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, forget_source_syscache, (Datum) 0);
 		CacheRegisterSyscacheCallback(TYPEOID, forget_source_type, (Datum) 0);
 		RegisterXactCallback(free_retired_sources, NULL);
+		registered = true;
 	}
 	/* DROP and CREATE EXTENSION give it another OID */
 	catalog_relid = cac_catalog_relid();
@@ -617,6 +620,33 @@ cac_source_check(const Source *source)
 				(errcode(source->fault_code),
 				 errmsg_internal("%s", source->fault),
 				 errhint("%s", source->fault_hint)));
+}
+
+/*
+ * cac_source_confirm
+ *		Raise if the tables that were just read and written may not have been
+ *		the source's.
+ *
+ * A statement that had to wait for somebody's ALTER, RENAME or DROP is made for
+ * what the names mean afterwards, and somebody may have detached the source
+ * meanwhile.  Asked before anything of it is committed.
+ */
+void
+cac_source_confirm(const Source *source)
+{
+	Source	   *now;
+
+	if (!source->stale || IsolationUsesXactSnapshot())
+		return;
+	now = cac_source_open(source->name);
+	cac_source_check(now);
+	for (int i = 0; i < NUM_SOURCE_TABLES; i++)
+		if (now->relid[i] != source->relid[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("source \"%s\" has got other tables",
+							source->name),
+					 errhint("Try again: it goes by the new ones.")));
 }
 
 /*

@@ -173,6 +173,7 @@ extern List *cac_source_list(bool only_own);
 extern bool cac_source_acts(const Source *source);
 extern bool cac_source_marks(const Source *source);
 extern void cac_source_check(const Source *source);
+extern void cac_source_confirm(const Source *source);
 extern void cac_source_set_fault(Source *source, const char *check, int code,
 								 char *message, const char *hint);
 

@@ -403,6 +403,7 @@ find_candidates(void *arg)
 							  sweep->nkeys - sweep->ndone,
 							  sweep->held + sweep->ndone);
 	}
+	cac_source_confirm(source);
 	cac_leave(&saved);
 
 	old = MemoryContextSwitchTo(sweep->context);
@@ -542,8 +543,8 @@ perform(Sweep *sweep, char **message)
 	ErrorData  *error;
 
 	*message = NULL;
-	if (!cac_attempt(find_candidates, sweep,
-					 cac_time_limit(sweep, NULL), &error))
+	if (!cac_attempt_for_sweep(find_candidates, sweep,
+							   cac_time_limit(sweep, NULL), &error))
 	{
 		if (sweep->host == NULL)
 			ReThrowError(error);

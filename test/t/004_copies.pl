@@ -17,6 +17,9 @@ use Test::More;
 my $node = preloaded_node('main');
 my $plain = $node->basedir . '/plain.sql';
 my $custom = $node->basedir . '/custom.dump';
+my $directory = $node->basedir . '/directory.dump';
+my $clean = $node->basedir . '/clean.sql';
+my $schema = $node->basedir . '/schema.sql';
 $node->start;
 
 # The database of an owner who is no superuser.  Its sweeps have just run, and
@@ -53,6 +56,12 @@ $node->command_ok([ 'pg_dump', '-U', 'shopkeeper', '-d', $node->connstr('shop'),
 	'the owner of the database can dump it');
 $node->command_ok([ 'pg_dump', '-U', 'shopkeeper', '-d', $node->connstr('shop'), '-Fc', '-f', $custom ],
 	'in the custom format too');
+$node->command_ok([ 'pg_dump', '-U', 'shopkeeper', '-d', $node->connstr('shop'), '-Fd', '-j', '2', '-f', $directory ],
+	'as a directory, in parallel');
+$node->command_ok([ 'pg_dump', '-U', 'shopkeeper', '-d', $node->connstr('shop'), '--clean', '--if-exists', '-f', $clean ],
+	'with what drops first');
+$node->command_ok([ 'pg_dump', '-U', 'shopkeeper', '-d', $node->connstr('shop'), '--schema-only', '-f', $schema ],
+	'without data');
 my $dump = slurp_file($plain);
 like($dump, qr/^COPY public\.campaign_source /m, 'sources are dumped');
 like($dump, qr/^COPY public\.campaign_reopening /m, 'so are reopenings');
@@ -70,13 +79,27 @@ my %copies = (
 		$node->command_ok([ 'pg_restore', '-e', '-j', '2', '-d', $node->connstr('custom'), $custom ],
 			'custom: restored');
 	},
+	directory => sub {
+		$node->safe_psql('postgres', 'CREATE DATABASE directory');
+		$node->command_ok([ 'pg_restore', '-e', '-j', '2', '-d', $node->connstr('directory'), $directory ],
+			'directory: restored, in parallel');
+	},
+	# over a database that is at work
+	clean => sub {
+		create_source($node, 'clean');
+		every_second($node, 'clean', 'public', 'sending');
+		add_campaign($node, 'clean', 'complete');
+		eventually($node, 'clean', "SELECT count(*) = 1 FROM campaign_event WHERE event = 'closed'", 'clean: it is at work');
+		$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('clean'), '-f', $clean ],
+			'clean: restored over it');
+	},
 	template => sub {
 		$node->safe_psql('postgres', 'CREATE DATABASE template TEMPLATE shop');
 		# nothing else tells the launcher before the next minute
 		$node->reload;
 	});
 
-for my $copy (qw(plain custom template))
+for my $copy (qw(plain custom directory clean template))
 {
 	my $before = log_end($node);
 
@@ -107,6 +130,18 @@ for my $copy (qw(plain custom template))
 	is(events_of($node, $copy, $complete), 'closed', "$copy: with one event");
 	is(status_of($node, $copy, $reopened), 'sending', "$copy: the reopened one is open still");
 }
+
+# Without data there is no source; its tables can be attached.
+
+$node->safe_psql('postgres', 'CREATE DATABASE bare');
+$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('bare'), '-f', $schema ],
+	'bare: restored without data');
+is($node->safe_psql('bare', 'SELECT (SELECT count(*) FROM campaign_source) + (SELECT count(*) FROM campaigns)'), '0', 'bare: there is no source');
+my $bare = add_campaign($node, 'bare', 'complete');
+$node->safe_psql('bare', "SELECT FROM campaign_attach('public', 'campaigns', 'messages', 'interactions', 'contacts')");
+is($node->safe_psql('bare', 'SELECT mode FROM campaign_source'), 'shadow', 'bare: the tables can be attached');
+$node->safe_psql('bare', "SELECT FROM campaign_alter('public', 'mode', 'active'); SELECT FROM campaign_check_sending()");
+is(status_of($node, 'bare', $bare), 'completed', 'bare: which closes');
 
 is(status_of($node, 'shop', $complete), 'sending', 'what the copies did did not touch the original');
 $node->safe_psql('shop', "SELECT FROM campaign_alter('public', 'sending_every', '1 s')");
