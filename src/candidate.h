@@ -24,6 +24,7 @@ typedef struct Sweep
 	MemoryContext context;		/* outlives the host's transactions */
 	SweepResult *result;
 
+	bool		resumed;		/* it goes on with a run that made way */
 	SweepPosition position;		/* it goes on from there, and has come so far;
 								 * while it is at the open campaigns, "ndone" is
 								 * what counts.  Allocated in context */

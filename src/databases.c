@@ -12,6 +12,10 @@
  *	  each cycle, and whoever puts one that is due before the cycle's next has
  *	  the launcher woken, see cac_steer().
  *
+ * A database that has workers is due for one more when something is that none of
+ * them works on: a source, as they say in their slots, or a hint of one; or what
+ * a worker has left that failed.  Unless one of them is about to look for it.
+ *
  * The table is the launcher's own, and lost with it: every database is then
  * seen for the first time.
  *
@@ -44,8 +48,11 @@
 #define FRESH_LIST_MS			1000	/* and how old to start a worker by it */
 #define FIRST_BACKOFF_MS		1000	/* after a failed visit, doubling */
 #define LAST_BACKOFF_MS			60000
+#define COMPANY_AFTER_MS		100 /* what is due may wait for a worker that is
+									 * there, before another comes */
 
 static HTAB *databases;
+static const SlotReport *slots; /* the launcher's */
 
 static TimestampTz last_scan_at = 0;	/* 0: the list must be read again */
 static uint32 scan_number = 0;
@@ -53,11 +60,16 @@ static uint32 scan_number = 0;
 /* Is there a hint of a database that is not in the table? */
 static bool stray_hints = false;
 
+/*
+ * Makes the table, empty, and has it look at that array (of cac_max_workers) of
+ * what the launcher knows of the slots.
+ */
 void
-cac_databases_allocate(void)
+cac_databases_allocate(const SlotReport *slot_reports)
 {
 	HASHCTL		control;
 
+	slots = slot_reports;
 	memset(&control, 0, sizeof(control));
 	control.keysize = sizeof(Oid);
 	control.entrysize = sizeof(DatabaseEntry);
@@ -80,6 +92,23 @@ cac_database_find(Oid dboid)
  * ----------------------------------------------------------------
  */
 
+static bool
+is_live(const SlotReport *slot)
+{
+	return slot->state != SLOT_FREE && slot->state != SLOT_EXITED;
+}
+
+static bool
+is_served(Oid dboid)
+{
+	for (int i = 0; i < cac_max_workers; i++)
+	{
+		if (is_live(&slots[i]) && slots[i].dboid == dboid)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Notes a database that may be visited.  One never seen is due now.
  */
@@ -92,10 +121,10 @@ see_database(Form_pg_database form, TimestampTz now)
 	entry = hash_search(databases, &form->oid, HASH_ENTER, &found);
 	if (!found)
 	{
-		entry->due = now;
+		/* unless there is a worker already, which knows */
+		entry->due = is_served(form->oid) ? DT_NOEND : now;
 		entry->hint_due = DT_NOEND;
 		entry->not_before = DT_NOBEGIN;
-		entry->served = false;
 		entry->failures = 0;
 	}
 	entry->datname = form->datname;
@@ -109,8 +138,7 @@ is_of_no_database(const HintKey *key, void *arg)
 }
 
 /*
- * Makes the table agree with pg_database and the settings.  The caller then
- * shows it the workers again, as some may be in a database that is new to it.
+ * Makes the table agree with pg_database and the settings.
  */
 void
 cac_databases_scan(TimestampTz now)
@@ -156,6 +184,8 @@ cac_databases_scan(TimestampTz now)
 	if (stray_hints)
 		cac_hints_drop(is_of_no_database, NULL);
 	stray_hints = false;
+
+	cac_databases_see_workers();
 }
 
 /*
@@ -186,37 +216,58 @@ cac_databases_outdated(void)
  */
 
 /*
- * Which databases have a worker, or one on its way.
+ * Which databases have workers, or some on their way, and what these say.
  */
 void
-cac_databases_see_workers(const SlotReport *slots)
+cac_databases_see_workers(void)
 {
 	HASH_SEQ_STATUS status;
 	DatabaseEntry *entry;
 
 	hash_seq_init(&status, databases);
 	while ((entry = hash_seq_search(&status)) != NULL)
-		entry->served = false;
+	{
+		entry->workers = 0;
+		entry->ready = false;
+		entry->left_due = DT_NOEND;
+	}
 
 	for (int i = 0; i < cac_max_workers; i++)
 	{
-		if (slots[i].state == SLOT_FREE || slots[i].state == SLOT_EXITED)
+		entry = is_live(&slots[i]) ? cac_database_find(slots[i].dboid) : NULL;
+		if (entry == NULL)
 			continue;
-		entry = cac_database_find(slots[i].dboid);
-		if (entry != NULL)
-			entry->served = true;
+		entry->workers++;
+		entry->ready |= slots[i].ready;
+		entry->left_due = Min(entry->left_due, slots[i].next_due);
 	}
 }
 
+/*
+ * Is a worker at that source?
+ */
+static bool
+is_taken(Oid dboid, Oid campaigns)
+{
+	for (int i = 0; i < cac_max_workers; i++)
+	{
+		if (is_live(&slots[i]) && slots[i].dboid == dboid &&
+			slots[i].campaigns == campaigns)
+			return true;
+	}
+	return false;
+}
+
 static void
-see_hint(Oid dboid, TimestampTz due)
+see_hint(Oid dboid, Oid campaigns, TimestampTz due)
 {
 	DatabaseEntry *entry = cac_database_find(dboid);
 
 	if (entry == NULL)
 		stray_hints = true;
-	else
-		entry->hint_due = Min(entry->hint_due, due);
+	else if (due < entry->hint_due &&
+			 !(entry->workers > 0 && is_taken(dboid, campaigns)))
+		entry->hint_due = due;
 }
 
 /*
@@ -292,24 +343,40 @@ cac_databases_clock_stepped(TimestampTz now)
 }
 
 /*
- * A worker has left its slot: plan the next visit.
+ * A worker is on its way there, which will find out what is due.
+ */
+void
+cac_database_worker_sent(DatabaseEntry *entry)
+{
+	entry->workers++;
+	entry->ready = true;
+	entry->due = DT_NOEND;
+}
+
+/*
+ * A worker has left its slot: plan the next visit.  Where there are others, what
+ * it had to say is in their slots too.
  */
 void
 cac_database_visit_ended(DatabaseEntry *entry, const SlotReport *visit, TimestampTz now)
 {
+	TimestampTz due;
 	int			backoff_ms;
 
 	if (visit->failed)
 	{
 		backoff_ms = FIRST_BACKOFF_MS << Min(entry->failures, 10);
-		entry->due = TimestampTzPlusMilliseconds(now, Min(backoff_ms, LAST_BACKOFF_MS));
-		entry->not_before = entry->due;
+		due = TimestampTzPlusMilliseconds(now, Min(backoff_ms, LAST_BACKOFF_MS));
+		entry->due = Min(entry->due, due);
+		entry->not_before = due;
 		entry->failures++;
 		cac_databases_outdated();	/* it may be gone */
 		return;
 	}
 
-	entry->due = Max(visit->next_due, now);
+	due = Max(visit->next_due, now);
+	if (entry->workers == 0)
+		entry->due = Min(entry->due, due);
 	entry->not_before = Max(visit->not_before, now);
 	entry->failures = 0;
 }
@@ -338,7 +405,7 @@ cac_databases_longest_overdue(TimestampTz now, TimestampTz *earliest, int *ndue)
 	hash_seq_init(&status, databases);
 	while ((entry = hash_seq_search(&status)) != NULL)
 	{
-		if (entry->served)
+		if (entry->workers > 0)
 			continue;
 		due = visit_due(entry);
 		if (due > now)
@@ -348,6 +415,41 @@ cac_databases_longest_overdue(TimestampTz now, TimestampTz *earliest, int *ndue)
 			(*ndue)++;
 			if (longest == NULL || due < visit_due(longest))
 				longest = entry;
+		}
+	}
+	return longest;
+}
+
+/*
+ * The database that has been due for longest for one more worker than it has,
+ * NULL if none.  *earliest is set to when the next one will be, DT_NOEND if none
+ * will.
+ */
+DatabaseEntry *
+cac_databases_wanting_company(TimestampTz now, TimestampTz *earliest)
+{
+	HASH_SEQ_STATUS status;
+	DatabaseEntry *entry;
+	DatabaseEntry *longest = NULL;
+	TimestampTz longest_due = DT_NOEND;
+
+	*earliest = DT_NOEND;
+	hash_seq_init(&status, databases);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		TimestampTz due = Min(entry->left_due, visit_due(entry));
+
+		if (entry->workers == 0 || entry->ready || due == DT_NOEND)
+			continue;
+		if (due != DT_NOBEGIN)
+			due = TimestampTzPlusMilliseconds(due, COMPANY_AFTER_MS);
+		due = Max(due, entry->not_before);
+		if (due > now)
+			*earliest = Min(*earliest, due);
+		else if (longest == NULL || due < longest_due)
+		{
+			longest = entry;
+			longest_due = due;
 		}
 	}
 	return longest;

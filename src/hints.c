@@ -678,11 +678,45 @@ cac_hints_next(Oid dboid)
 }
 
 /*
- * Shows the databases that have hints, each perhaps several times, to a
- * function, which is called under the lock and must not raise.
+ * When the next one falls due of those of its sources that no worker is at.
+ */
+TimestampTz
+cac_hints_next_left(Oid dboid)
+{
+	Oid			taken[CAC_MAX_WORKERS];
+	int			ntaken = cac_sources_taken(dboid, taken);
+	TimestampTz next = DT_NOEND;
+
+	if (shared == NULL)
+		return DT_NOEND;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	for (int i = 0; i < shared->npending; i++)
+	{
+		const PendingHints *hints = &shared->pending[i];
+		int			place = 0;
+
+		if (hints->dboid != dboid)
+			continue;
+		while (place < ntaken && taken[place] != hints->campaigns)
+			place++;
+		if (place == ntaken)
+		{
+			TimestampTz due = earliest_due(hints);
+
+			next = Min(next, due);
+		}
+	}
+	LWLockRelease(shared->lock);
+	return next;
+}
+
+/*
+ * Shows the sources that have hints, each perhaps several times, to a function,
+ * which is called under the lock and must not raise.
  */
 void
-cac_hints_survey(void (*see) (Oid dboid, TimestampTz due))
+cac_hints_survey(void (*see) (Oid dboid, Oid campaigns, TimestampTz due))
 {
 	int			i;
 
@@ -694,15 +728,16 @@ cac_hints_survey(void (*see) (Oid dboid, TimestampTz due))
 	{
 		TimestampTz due = earliest_due(&shared->pending[i]);
 
-		/* neighbours are often of one database */
+		/* neighbours are often of one source */
 		while (i + 1 < shared->npending &&
-			   shared->pending[i + 1].dboid == shared->pending[i].dboid)
+			   shared->pending[i + 1].dboid == shared->pending[i].dboid &&
+			   shared->pending[i + 1].campaigns == shared->pending[i].campaigns)
 		{
 			TimestampTz next = earliest_due(&shared->pending[++i]);
 
 			due = Min(due, next);
 		}
-		see(shared->pending[i].dboid, due);
+		see(shared->pending[i].dboid, shared->pending[i].campaigns, due);
 	}
 	LWLockRelease(shared->lock);
 }

@@ -82,7 +82,8 @@ extern int	cac_hints_take(Oid dboid, Oid campaigns, TimestampTz now,
 						   HintKey *keys, int *flags, int max);
 extern void cac_hints_served(int64 count);
 extern TimestampTz cac_hints_next(Oid dboid);
-extern void cac_hints_survey(void (*see) (Oid dboid, TimestampTz due));
+extern TimestampTz cac_hints_next_left(Oid dboid);
+extern void cac_hints_survey(void (*see) (Oid dboid, Oid campaigns, TimestampTz due));
 extern void cac_hints_clock_stepped(TimestampTz now);
 
 /* memory */

@@ -166,6 +166,7 @@ collect(TimestampTz now)
 
 	look_for_lost_workers();
 	cac_collect(slots, &news);
+	cac_databases_see_workers();
 
 	for (i = 0; i < cac_max_workers; i++)
 	{
@@ -175,6 +176,9 @@ collect(TimestampTz now)
 				pfree(launched[i].handle);
 			launched[i].handle = NULL;
 			visit_ended(&slots[i], now);
+			/* where the server was short of them there is one now */
+			start_again_at = Min(start_again_at,
+								 TimestampTzPlusMilliseconds(now, FIRST_SLOT_BACKOFF_MS));
 		}
 		else if (slots[i].state == SLOT_LINGERING && slots[i].dboid == error_dboid)
 			show_error(InvalidOid, ""); /* its first cycle went well */
@@ -183,7 +187,6 @@ collect(TimestampTz now)
 			cac_slot_lost(&slots[i].claim, "worker asked for by an earlier launcher did not come");
 	}
 
-	cac_databases_see_workers(slots);
 	cac_databases_see_news(&news, now);
 	cac_databases_see_hints();
 }
@@ -242,7 +245,7 @@ start_worker(DatabaseEntry *entry, TimestampTz now)
 	}
 
 	launched[claim.index].claim = claim;
-	entry->served = true;
+	cac_database_worker_sent(entry);
 	if (slot_warning_given)
 		show_error(InvalidOid, "");
 	slot_backoff_ms = 0;
@@ -257,20 +260,39 @@ static void
 scan_databases(TimestampTz now)
 {
 	cac_databases_scan(now);
-	cac_databases_see_workers(slots);
 	if (OidIsValid(error_dboid) && cac_database_find(error_dboid) == NULL)
 		show_error(InvalidOid, "");
 }
 
 /*
- * Starts workers where they are due, as far as there are slots.  Returns when
+ * Starts a worker in a database that is due, unless somebody wants that for
+ * himself: then it is put off.  False if that is not possible now.
+ */
+static bool
+send_worker(DatabaseEntry *entry, TimestampTz now)
+{
+	/* it would only wait for the lock, and then perhaps find it dropped */
+	if (cac_database_wanted(entry->dboid))
+	{
+		entry->not_before = TimestampTzPlusMilliseconds(now, WANTED_PUT_OFF_MS);
+		cac_databases_outdated();
+		return true;
+	}
+	return start_worker(entry, now);
+}
+
+/*
+ * Starts workers where they are due, as far as there are slots: first in
+ * databases that have none, then where there is work for one more.  Returns when
  * to come back, if nothing happens before.
  */
 static TimestampTz
 start_due_workers(TimestampTz now)
 {
 	DatabaseEntry *entry;
+	DatabaseEntry *company = NULL;
 	TimestampTz earliest;
+	TimestampTz company_at = DT_NOEND;
 	int			ndue;
 
 	entry = cac_databases_longest_overdue(now, &earliest, &ndue);
@@ -279,25 +301,22 @@ start_due_workers(TimestampTz now)
 		scan_databases(now);
 		entry = cac_databases_longest_overdue(now, &earliest, &ndue);
 	}
-
-	while (entry != NULL && now >= start_again_at)
-	{
-		/* it would only wait for the lock, and then perhaps find it dropped */
-		if (cac_database_wanted(entry->dboid))
-		{
-			entry->not_before = TimestampTzPlusMilliseconds(now, WANTED_PUT_OFF_MS);
-			cac_databases_outdated();
-		}
-		else if (!start_worker(entry, now))
-			break;
+	while (entry != NULL && now >= start_again_at && send_worker(entry, now))
 		entry = cac_databases_longest_overdue(now, &earliest, &ndue);
+
+	if (entry == NULL)
+	{
+		company = cac_databases_wanting_company(now, &company_at);
+		while (company != NULL && now >= start_again_at && send_worker(company, now))
+			company = cac_databases_wanting_company(now, &company_at);
 	}
 
 	/* slots that come free wake us; only a server short of them does not */
-	if (entry != NULL && start_again_at > now)
+	if ((entry != NULL || company != NULL) && start_again_at > now)
 		earliest = Min(earliest, start_again_at);
+	earliest = Min(earliest, company_at);
 	earliest = Min(earliest, TimestampTzPlusMilliseconds(now, MAX_WAIT_MS));
-	cac_launcher_publish(earliest, true, ndue);
+	cac_launcher_publish(earliest, true, ndue, entry != NULL || company != NULL);
 	return earliest;
 }
 
@@ -380,7 +399,7 @@ run_cycle(TimestampTz now)
 	}
 
 	next_wake = TimestampTzPlusMilliseconds(now, MAX_WAIT_MS);
-	cac_launcher_publish(next_wake, false, 0);
+	cac_launcher_publish(next_wake, false, 0, false);
 	return next_wake;
 }
 
@@ -407,8 +426,8 @@ cac_launcher_main(Datum main_arg)
 
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	cac_launcher_attach();
-	cac_databases_allocate();
 	allocate_slots();
+	cac_databases_allocate(slots);
 	context = AllocSetContextCreate(TopMemoryContext, "campaign_autoclose launcher cycle",
 									ALLOCSET_DEFAULT_SIZES);
 	ereport(LOG, (errmsg("campaign_autoclose launcher started")));

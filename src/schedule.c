@@ -189,12 +189,13 @@ cac_sweep_due(const Source *source, SweepKind kind, const LastRun *last,
 }
 
 /*
- * When anything of a source is next due.
+ * cac_source_due
+ *		When anything of a source is next due; DT_NOEND: nothing, until somebody
+ *		changes that.
  */
-static TimestampTz
-source_due(const char *name)
+TimestampTz
+cac_source_due(const Source *source)
 {
-	Source	   *source = cac_source_open(name);
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz due;
 	LastRun		last[NUM_SWEEP_KINDS];
@@ -215,20 +216,28 @@ source_due(const char *name)
 }
 
 /*
+ * cac_tell_idle
+ *		Say why a source does nothing, to the caller or in the log.
+ */
+void
+cac_tell_idle(const Source *source, bool called)
+{
+	/* who paused it knows; that a copy waits to be activated must be told */
+	ereport(called ? NOTICE : source->armed ? DEBUG1 : LOG,
+			(errmsg("campaign_autoclose: source \"%s\" %s, and does nothing",
+					source->name, cac_why_idle(source)),
+			 errhint("Activate it with campaign_alter(%s, 'mode', 'active').",
+					 quote_literal_cstr(source->name))));
+}
+
+/*
  * Say what a host finds wrong with a source; false if there is nothing to do.
  */
 static bool
 source_to_run(const Source *source, const SweepHost *host)
 {
-	const char *idle = cac_why_idle(source);
-
-	if (idle != NULL)
-		/* who paused it knows; that a copy waits to be activated must be told */
-		ereport(host->called ? NOTICE : source->armed ? DEBUG1 : LOG,
-				(errmsg("campaign_autoclose: source \"%s\" %s, and does nothing",
-						source->name, idle),
-				 errhint("Activate it with campaign_alter(%s, 'mode', 'active').",
-						 quote_literal_cstr(source->name))));
+	if (cac_why_idle(source) != NULL)
+		cac_tell_idle(source, host->called);
 	else if (source->fault_code != 0)
 		ereport(WARNING,
 				(errcode(source->fault_code),
@@ -265,10 +274,10 @@ thorough(const LastRun *last, TimestampTz now, bool force)
 
 /*
  * Run what is due of one source, which is locked for us.  Returns when it is
- * due again.
+ * due again; *in_vain: that is not what the tables say.
  */
 static TimestampTz
-run_locked_source(const char *name, bool force, const SweepHost *host)
+run_locked_source(const char *name, bool force, const SweepHost *host, bool *in_vain)
 {
 	Source	   *source = cac_source_open(name);
 	LastRun		last[NUM_SWEEP_KINDS];
@@ -277,14 +286,20 @@ run_locked_source(const char *name, bool force, const SweepHost *host)
 	ErrorData  *error;
 	bool		due[NUM_SWEEP_KINDS];
 	bool		busy = false;
+	bool		on = false;
+	bool		tidy = host->called;
 	bool		hinted;
 	SweepResult result = {0};
 
 	hinted = cac_source_hinted(source);
 	cac_last_runs(source, last);
 	for (int kind = SWEEP_EXPIRED; kind < NUM_SWEEP_KINDS; kind++)
+	{
 		due[kind] = source->every[kind] >= 0 &&
 			(force || cac_sweep_due(source, kind, &last[kind], now) <= now);
+		on |= source->every[kind] >= 0;
+		tidy |= due[kind];
+	}
 
 	for (int kind = SWEEP_EXPIRED; kind < NUM_SWEEP_KINDS; kind++)
 	{
@@ -293,7 +308,7 @@ run_locked_source(const char *name, bool force, const SweepHost *host)
 		SweepEnd	end;
 
 		request.thorough = thorough(&last[kind], now, force || !hinted);
-		if (!cac_serve_due_hints(host))
+		if (!cac_serve_due_hints(name, host))
 			return now;
 
 		if (due[kind])
@@ -309,42 +324,45 @@ run_locked_source(const char *name, bool force, const SweepHost *host)
 		busy |= end == SWEEP_BUSY;
 	}
 
-	if (!cac_attempt(forget_old, unconstify(char *, name), FORGETTING_TIME_LIMIT,
-					 &error))
+	/* with a sweep, if there are any, and not with each hint */
+	if ((tidy || !on) && !cac_attempt(forget_old, unconstify(char *, name),
+							FORGETTING_TIME_LIMIT, &error))
 		ereport(LOG,
 				(errmsg("campaign_autoclose: source \"%s\": old history is left for the next time: %s",
 						name, error->message)));
 	SPI_commit();
-	next = source_due(name);
+	next = cac_source_due(cac_source_open(name));
 	/* what is due still was refused: never spin */
-	if (busy || next <= now)
+	*in_vain = busy || next <= now;
+	if (*in_vain)
 		next = Max(next, cac_after(now, BUSY_DELAY));
 	return next;
 }
 
 /*
  * Run what is due of one source, unless another host is at it.  Returns when it
- * is due again.
+ * is due again; *in_vain: that is not what the tables say.
  *
  * What is due is looked up under the lock, so nothing runs again because two
  * have found it due.  Who forces sweeps wants them run, and waits.
  */
 static TimestampTz
-run_source(const char *name, bool force, const SweepHost *host)
+run_source(const char *name, bool force, const SweepHost *host, bool *in_vain)
 {
 	Source	   *source = cac_source_open(name);
 	TimestampTz due;
 
+	*in_vain = true;
 	if (!source_to_run(source, host))
-		return source_due(name);
+		return cac_source_due(cac_source_open(name));
 	if (!cac_lock_source(source, force))
 	{
 		ereport(host->called ? NOTICE : DEBUG1,
 				(errmsg("the sweeps of source \"%s\" are already running", name)));
-		(void) cac_serve_due_hints(host);
+		(void) cac_serve_due_hints(name, host);
 		return cac_after(GetCurrentTimestamp(), BUSY_DELAY);
 	}
-	due = run_locked_source(name, force, host);
+	due = run_locked_source(name, force, host, in_vain);
 	cac_unlock_source();
 	return due;
 }
@@ -379,14 +397,15 @@ abandon_transaction(MemoryContext context)
  * later.  A cancellation is raised again, as it is meant for all of them.
  */
 static TimestampTz
-run_source_and_survive(const char *name, bool force, const SweepHost *host)
+run_source_and_survive(const char *name, bool force, const SweepHost *host,
+					   bool *in_vain)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile TimestampTz due = DT_NOEND;
 
 	PG_TRY();
 	{
-		due = run_source(name, force, host);
+		due = run_source(name, force, host, in_vain);
 	}
 	PG_CATCH();
 	{
@@ -405,6 +424,7 @@ run_source_and_survive(const char *name, bool force, const SweepHost *host)
 				 errmsg("source \"%s\" could not be served: %s", name,
 						error->message)));
 		due = cac_after(GetCurrentTimestamp(), FAILURE_DELAY);
+		*in_vain = true;
 		MemoryContextSwitchTo(context);
 	}
 	PG_END_TRY();
@@ -412,45 +432,55 @@ run_source_and_survive(const char *name, bool force, const SweepHost *host)
 }
 
 /*
+ * cac_serve_source
+ *		Run what is due of one source, for a worker, committing as it goes.
+ *
+ * The worker is in a transaction and connected to SPI non-atomically.  Returns
+ * when the source is due again; *in_vain: that is not what the tables say, but
+ * when it is worth another try.  What it raises is a warning.
+ */
+TimestampTz
+cac_serve_source(const char *name, const SweepHost *host, bool *in_vain)
+{
+	return run_source_and_survive(name, false, host, in_vain);
+}
+
+/*
  * cac_run_due_sweeps
- *		Run whatever is due in this database, committing as it goes.
+ *		Run whatever is due in this database, committing as it goes, for somebody
+ *		who calls for it.
  *
  * source NULL means every source whose tables the current user owns; "force"
  * runs all sweeps that are not switched off, due or not.  The caller is in a
- * transaction and connected to SPI non-atomically.  Returns the moment when
- * something will next be due here; DT_NOEND: nothing, until a source changes.
- * Raises 42704 (no such source), 42501 (it is, or all are, somebody else's);
- * what one source raises is a warning, unless it is the only one meant or
- * somebody else's SPI connection is below the host's.
+ * transaction and connected to SPI non-atomically.  Raises 42704 (no such
+ * source), 42501 (it is, or all are, somebody else's); what one source raises is
+ * a warning, unless it is the only one meant or somebody else's SPI connection
+ * is below the host's.
  */
-TimestampTz
+void
 cac_run_due_sweeps(const char *source, bool force, const SweepHost *host)
 {
 	List	   *names;
-	TimestampTz due = DT_NOEND;
-	TimestampTz hint_due;
 	bool		found = source == NULL;
+	bool		in_vain;
 	ListCell   *lc;
 
 	cac_source_recheck();
 	names = cac_source_list(true);
-	if (source == NULL && host->called)
+	if (source == NULL)
 		check_any_source(cac_source_list(false), names,
 						 "must be owner of the tables of a source",
 						 "Call it as the owner of a source's tables, whom it acts as.");
 	foreach(lc, names)
 	{
-		TimestampTz source_due_at;
-
 		if (source != NULL && strcmp(source, lfirst(lc)) != 0)
 			continue;
 		found = true;
 		/* who names a source wants to hear of it */
-		source_due_at = source != NULL || !host->outermost ? run_source(lfirst(lc), force, host) :
-			run_source_and_survive(lfirst(lc), force, host);
-		due = Min(due, source_due_at);
-		if (!host->go_on())
-			break;
+		if (source != NULL || !host->outermost)
+			run_source(lfirst(lc), force, host, &in_vain);
+		else
+			run_source_and_survive(lfirst(lc), force, host, &in_vain);
 	}
 	if (!found)
 	{
@@ -460,7 +490,4 @@ cac_run_due_sweeps(const char *source, bool force, const SweepHost *host)
 				 errmsg("must be owner of the tables of source \"%s\"", source),
 				 errhint("Call it as the owner of its tables, whom it acts as.")));
 	}
-	hint_due = cac_hints_next(MyDatabaseId);
-	due = Min(due, hint_due);
-	return due;
 }

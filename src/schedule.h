@@ -14,7 +14,11 @@ extern void cac_sweep(SweepKind kind, const char *source, TimestampTz as_of,
 extern const char *cac_why_idle(const Source *source);
 extern TimestampTz cac_sweep_due(const Source *source, SweepKind kind,
 								 const LastRun *last, TimestampTz now);
-extern TimestampTz cac_run_due_sweeps(const char *source, bool force,
-									  const SweepHost *host);
+extern TimestampTz cac_source_due(const Source *source);
+extern void cac_tell_idle(const Source *source, bool called);
+extern TimestampTz cac_serve_source(const char *name, const SweepHost *host,
+									bool *in_vain);
+extern void cac_run_due_sweeps(const char *source, bool force,
+							   const SweepHost *host);
 
 #endif							/* CAC_SCHEDULE_H */

@@ -33,7 +33,7 @@ typedef struct DatabaseNames
 
 bool		cac_enabled = true;
 char	   *cac_databases = NULL;
-int			cac_max_workers = 2;
+int			cac_max_workers = 3;
 int			cac_tracked_campaigns = 16384;
 
 static DatabaseNames *database_names = NULL;
@@ -72,11 +72,11 @@ cac_define_settings(void)
 	 * only so that a value in the configuration file raises no warning.
 	 */
 	DefineCustomIntVariable(CAC_GUC_PREFIX ".max_workers",
-							"Sets the number of databases served at once.",
-							NULL,
+							"Sets the number of databases, or sources of a database, served at once.",
+							"Each takes a background worker process while it works.",
 							&cac_max_workers,
-							2,
-							1, 64,
+							3,
+							1, CAC_MAX_WORKERS,
 							process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP,
 							0,
 							NULL, NULL, NULL);

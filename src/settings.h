@@ -11,6 +11,9 @@
 /* Every parameter's name starts with this and a dot. */
 #define CAC_GUC_PREFIX	"campaign_autoclose"
 
+/* What max_workers can be set to. */
+#define CAC_MAX_WORKERS	64
+
 extern bool cac_enabled;
 extern char *cac_databases;
 extern int	cac_max_workers;

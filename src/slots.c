@@ -11,37 +11,54 @@
  * 1. The launcher's fields are written by the launcher; its latch is set by
  *	  anyone, under the lock in either mode, so that the pointer is valid.
  *
- * 2. A worker slot is one visit of one database.
+ * 2. A worker slot is one visit of one database by one worker.  A database may
+ *	  have several.
  *
  *		free -> starting			launcher, cac_slot_claim()
  *		starting -> running			worker, cac_slot_attach()
- *		running <-> lingering		worker, cac_slot_set_state()
+ *		running -> lingering		worker, cac_slot_linger()
+ *		lingering -> running		worker, cac_slot_begin_cycle()
  *		running, lingering -> exited	worker, when its process exits
  *		starting -> free			launcher, cac_slot_unclaim(): never asked for
  *		any but free -> exited		launcher, cac_slot_lost(): it will never come
  *		exited -> free				launcher, cac_collect()
  *
- *	  The launcher alone takes and frees slots, and gives a database only one:
- *	  so no database ever has two workers.  A slot outlives the launcher; the
- *	  next one adopts it.  Each use has a generation, and a worker that comes
- *	  too late for its own is sent away.
+ *	  The launcher alone takes and frees slots.  A slot outlives the launcher;
+ *	  the next one adopts it.  Each use has a generation, and a worker that
+ *	  comes too late for its own is sent away.
  *
  *	  Every field of a slot is written under the lock in exclusive mode, and
  *	  read under it in shared mode, with two exceptions: campaigns_done, atomic
  *	  because it changes with every campaign; and what a worker reads of its
  *	  own slot, when only it writes that.
  *
- * 3. News: a database where an extension or a source is new or changed.  The
- *	  wish is kept in backend memory and published when the transaction
- *	  commits.  If a worker is in that database it is told directly, by "news"
- *	  in its slot; and if it has left its work by then, its exit turns that into
- *	  "due now".  Otherwise the database's OID goes to the launcher.  Nobody
- *	  looks between the two, since one lock covers both.
+ * 3. Sources.  A running worker has taken one source of its database at most,
+ *	  named by its campaigns table, in its slot; and a source has been taken by
+ *	  one worker at most.  So no source ever has two workers.  It is given back
+ *	  by the worker, or with the slot, whatever ends the process: a slot that is
+ *	  free or exited has none.  (The worker also holds a heavyweight lock, which
+ *	  keeps out those who are no workers, see sweeps.c.)
  *
- * 4. Hints (hints.c) are steered: whoever puts one has the worker of the
- *	  database woken, if there is one, or else the launcher, but only if they
- *	  would sleep past its due time.  Both first say until when they mean to
- *	  sleep and then look at the hints, or, as the launcher, say that they are
+ * 4. next_due says of a database when something will be due there that nobody is
+ *	  working on; hints apart, which all can see.  It stands in each of its
+ *	  slots, with the same value, so that the last worker to leave leaves it
+ *	  behind.  Whoever publishes it has made a list of the sources before.  If
+ *	  another worker gave back a source since then, or there were news, its list
+ *	  may lack something: then what it has to say replaces what stands there only
+ *	  if it is earlier.  "changes" counts these.  A moment that is too early costs a
+ *	  look for nothing; none is ever too late.
+ *
+ * 5. News: a database where an extension or a source is new or changed.  The
+ *	  wish is kept in backend memory and published when the transaction
+ *	  commits.  If there are workers in that database they are told directly:
+ *	  by "news" in their slots, for those who have made a list before, and by
+ *	  next_due, which becomes "at once".  Otherwise the database's OID goes to
+ *	  the launcher.  Nobody looks between the two, since one lock covers both.
+ *
+ * 6. Hints (hints.c) are steered: whoever puts one has a worker of the database
+ *	  woken that lingers, if there is one, or else the launcher, but only if
+ *	  they would sleep past its due time.  Both first say until when they mean
+ *	  to sleep and then look at the hints, or, as the launcher, say that they are
  *	  awake, look, and then say until when they will sleep; so that a hint is
  *	  either seen or finds somebody to wake.
  *
@@ -72,13 +89,18 @@ typedef struct WorkerSlot
 	pid_t		pid;			/* 0 unless attached */
 	Latch	   *latch;			/* NULL unless attached */
 	TimestampTz started_at;		/* when it was claimed */
-	NameData	source;			/* what it is doing; empty: nothing */
-	NameData	sweep;
+	Oid			campaigns;		/* the source taken; InvalidOid: none */
+	NameData	source;			/* its name; empty: none */
+	NameData	sweep;			/* what it does there; empty: nothing, or hints */
 	int64		campaigns_total;
 	pg_atomic_uint64 campaigns_done;
-	TimestampTz next_due;		/* when its database will need a visit */
-	TimestampTz not_before;		/* and when it may have one */
-	bool		finished;		/* next_due is the worker's last word */
+	TimestampTz next_due;		/* when something will be due in its database
+								 * that nobody is working on */
+	uint32		changes;		/* of what that follows from */
+	TimestampTz lingers_for;	/* what it lingers for is due then */
+	TimestampTz not_before;		/* when its database may have another visit */
+	bool		finished;		/* it has left with its last word */
+	bool		listing;		/* it is finding out what is due */
 	bool		news;			/* since its latest cycle began */
 	bool		failed;
 	char		last_error[CAC_MESSAGE_LEN];
@@ -95,6 +117,8 @@ typedef struct SharedState
 	TimestampTz launcher_heeds; /* it is woken for what is due before this */
 	char		launcher_error[CAC_MESSAGE_LEN];
 	pg_atomic_uint32 databases_waiting; /* due, and no slot free */
+	pg_atomic_uint32 room_wanted;	/* somewhere is work for one more worker, and
+									 * no slot free */
 
 	NewsReport	news;
 
@@ -182,6 +206,7 @@ start_shared_memory(void)
 		memset(shared, 0, shared_memory_size());
 		shared->lock = &GetNamedLWLockTranche(SHARED_NAME)->lock;
 		pg_atomic_init_u32(&shared->databases_waiting, 0);
+		pg_atomic_init_u32(&shared->room_wanted, 0);
 		shared->nslots = cac_max_workers;
 		for (i = 0; i < shared->nslots; i++)
 			pg_atomic_init_u64(&shared->slots[i].campaigns_done, 0);
@@ -212,6 +237,82 @@ wake_launcher(void)
 {
 	if (shared->launcher_latch != NULL)
 		SetLatch(shared->launcher_latch);
+}
+
+/*
+ * Is somebody in this slot, or on his way, who serves that database?  The caller
+ * holds the lock.
+ */
+static bool
+serves(const WorkerSlot *slot, Oid dboid)
+{
+	return slot->dboid == dboid &&
+		slot->state != SLOT_FREE && slot->state != SLOT_EXITED;
+}
+
+/*
+ * Something of that database is due then that nobody is working on: so it is
+ * written in all its slots, and those who linger longer are woken.  With "whole"
+ * that is all there is; otherwise it is one thing more.  The caller holds the
+ * lock.  Returns whether there is any slot of that database.
+ */
+static bool
+write_next_due(Oid dboid, TimestampTz due, bool whole)
+{
+	bool		served = false;
+
+	for (int i = 0; i < shared->nslots; i++)
+	{
+		WorkerSlot *slot = &shared->slots[i];
+
+		if (!serves(slot, dboid))
+			continue;
+		served = true;
+		slot->next_due = whole ? due : Min(slot->next_due, due);
+		if (slot->state == SLOT_LINGERING && slot->lingers_for > due)
+			SetLatch(slot->latch);
+	}
+	return served;
+}
+
+/*
+ * The lists may lack something that have been made of what is due in that
+ * database, by others than "but" (NULL: by all).  The caller holds the lock.
+ */
+static void
+count_change(Oid dboid, const WorkerSlot *but)
+{
+	for (int i = 0; i < shared->nslots; i++)
+	{
+		WorkerSlot *slot = &shared->slots[i];
+
+		if (slot != but && serves(slot, dboid))
+			slot->changes++;
+	}
+}
+
+/*
+ * The sources of a database that workers have taken, by their campaigns tables,
+ * in an array of CAC_MAX_WORKERS; returns how many.
+ */
+int
+cac_sources_taken(Oid dboid, Oid *campaigns)
+{
+	int			n = 0;
+
+	if (shared == NULL)
+		return 0;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	for (int i = 0; i < shared->nslots; i++)
+	{
+		WorkerSlot *slot = &shared->slots[i];
+
+		if (serves(slot, dboid) && OidIsValid(slot->campaigns))
+			campaigns[n++] = slot->campaigns;
+	}
+	LWLockRelease(shared->lock);
+	return n;
 }
 
 /* ----------------------------------------------------------------
@@ -252,20 +353,18 @@ publish_news(void)
 	int			i;
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	wake_launcher();
 
-	for (i = 0; i < shared->nslots; i++)
+	count_change(MyDatabaseId, NULL);
+	if (write_next_due(MyDatabaseId, DT_NOBEGIN, false))
 	{
-		WorkerSlot *slot = &shared->slots[i];
-
-		if (slot->dboid == MyDatabaseId &&
-			slot->state != SLOT_FREE && slot->state != SLOT_EXITED)
+		for (i = 0; i < shared->nslots; i++)
 		{
-			slot->news = true;
-			if (slot->latch != NULL)
-				SetLatch(slot->latch);
-			LWLockRelease(shared->lock);
-			return;
+			if (serves(&shared->slots[i], MyDatabaseId))
+				shared->slots[i].news = true;
 		}
+		LWLockRelease(shared->lock);
+		return;
 	}
 
 	for (i = 0; i < news->count; i++)
@@ -282,7 +381,6 @@ publish_news(void)
 	{
 		news->everywhere = true;
 	}
-	wake_launcher();
 	LWLockRelease(shared->lock);
 }
 
@@ -315,34 +413,33 @@ news_xact_callback(XactEvent event, void *arg)
  */
 
 /*
- * Something in this database is due at that moment: wakes whoever has to know
- * and does not.  A worker that is starting or running will look by itself; one
- * that leaves wakes the launcher, which looks too.
+ * A hint of this database falls due at that moment: wakes whoever has to know
+ * and does not.  A worker that lingers will look by itself.  One that works on a
+ * source does not look at others', and one that leaves does not look at all: that
+ * is for the launcher.
  *
  * Called after the commit record is written: nothing here may raise.
  */
 void
 cac_steer(Oid dboid, TimestampTz due)
 {
-	bool		served = false;
-	int			i;
+	bool		looks = false;
 
 	if (shared == NULL)
 		return;
 
 	LWLockAcquire(shared->lock, LW_SHARED);
-	for (i = 0; i < shared->nslots && !served; i++)
+	for (int i = 0; i < shared->nslots; i++)
 	{
 		WorkerSlot *slot = &shared->slots[i];
 
-		if (slot->dboid != dboid ||
-			slot->state == SLOT_FREE || slot->state == SLOT_EXITED)
+		if (!serves(slot, dboid) || slot->state != SLOT_LINGERING)
 			continue;
-		served = true;
-		if (slot->state == SLOT_LINGERING && slot->next_due > due)
+		looks = true;
+		if (slot->lingers_for > due)
 			SetLatch(slot->latch);
 	}
-	if (!served && due < shared->launcher_heeds)
+	if (!looks && due < shared->launcher_heeds)
 		wake_launcher();
 	LWLockRelease(shared->lock);
 }
@@ -377,16 +474,19 @@ launcher_detach(int code, Datum arg)
 	shared->launcher_pid = 0;
 	shared->launcher_latch = NULL;
 	pg_atomic_write_u32(&shared->databases_waiting, 0);
+	pg_atomic_write_u32(&shared->room_wanted, 0);
 	LWLockRelease(shared->lock);
 }
 
 /*
  * Says when the launcher will next look by itself, whether a hint may have it
- * look sooner, and how many databases are due for which there is no worker.
- * If there are any, workers that have nothing to do make room.
+ * look sooner, how many databases are due for which there is no worker, and
+ * whether a worker more, there or elsewhere, would have something to do.  Then
+ * workers that have nothing to do make room.
  */
 void
-cac_launcher_publish(TimestampTz next_wake, bool heeds_hints, int databases_waiting)
+cac_launcher_publish(TimestampTz next_wake, bool heeds_hints,
+					 int databases_waiting, bool room_wanted)
 {
 	int			i;
 
@@ -394,7 +494,8 @@ cac_launcher_publish(TimestampTz next_wake, bool heeds_hints, int databases_wait
 	shared->launcher_next_wake = next_wake;
 	shared->launcher_heeds = heeds_hints ? next_wake : DT_NOBEGIN;
 	pg_atomic_write_u32(&shared->databases_waiting, databases_waiting);
-	for (i = 0; databases_waiting > 0 && i < shared->nslots; i++)
+	pg_atomic_write_u32(&shared->room_wanted, room_wanted);
+	for (i = 0; room_wanted && i < shared->nslots; i++)
 	{
 		if (shared->slots[i].state == SLOT_LINGERING)
 			SetLatch(shared->slots[i].latch);
@@ -414,8 +515,8 @@ cac_launcher_error(const char *message)
 }
 
 /*
- * Takes a slot for a worker in this database.  False, and nothing is changed,
- * if no slot is free or if the database has one.
+ * Takes a slot for a worker in this database.  False, and nothing is changed, if
+ * no slot is free.
  */
 bool
 cac_slot_claim(Oid dboid, SlotClaim *claim)
@@ -424,18 +525,10 @@ cac_slot_claim(Oid dboid, SlotClaim *claim)
 	int			i;
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	for (i = 0; i < shared->nslots; i++)
+	for (i = 0; i < shared->nslots && slot == NULL; i++)
 	{
 		if (shared->slots[i].state == SLOT_FREE)
-		{
-			if (slot == NULL)
-				slot = &shared->slots[i];
-		}
-		else if (shared->slots[i].dboid == dboid)
-		{
-			LWLockRelease(shared->lock);
-			return false;
-		}
+			slot = &shared->slots[i];
 	}
 
 	if (slot != NULL)
@@ -446,13 +539,17 @@ cac_slot_claim(Oid dboid, SlotClaim *claim)
 		slot->pid = 0;
 		slot->latch = NULL;
 		slot->started_at = GetCurrentTimestamp();
+		slot->campaigns = InvalidOid;
 		memset(&slot->source, 0, sizeof(NameData));
 		memset(&slot->sweep, 0, sizeof(NameData));
 		slot->campaigns_total = 0;
 		pg_atomic_write_u64(&slot->campaigns_done, 0);
-		slot->next_due = DT_NOBEGIN;
+		slot->next_due = DT_NOEND;
+		slot->changes = 0;
+		slot->lingers_for = DT_NOEND;
 		slot->not_before = DT_NOBEGIN;
 		slot->finished = false;
+		slot->listing = true;
 		slot->news = false;
 		slot->failed = false;
 		slot->last_error[0] = '\0';
@@ -526,6 +623,9 @@ cac_collect(SlotReport *slots, NewsReport *news)
 		slots[i].dboid = slot->dboid;
 		slots[i].started_at = slot->started_at;
 		slots[i].next_due = slot->next_due;
+		slots[i].campaigns = slot->campaigns;
+		slots[i].ready = slot->state == SLOT_STARTING || slot->listing ||
+			slot->state == SLOT_LINGERING;
 		slots[i].pid = slot->state == SLOT_RUNNING ? slot->pid : 0;
 		slots[i].not_before = slot->not_before;
 		slots[i].failed = slot->failed;
@@ -601,55 +701,199 @@ slot_detach(int code, Datum arg)
 		if (slot->last_error[0] == '\0')
 			store_message(slot->last_error, "worker exited early, see the server log");
 	}
-	else if (slot->news)
-		slot->next_due = DT_NOBEGIN;
 	wake_launcher();
 	LWLockRelease(shared->lock);
 }
 
 /*
- * Moves the worker between running and lingering.  When it begins to run,
- * news that it had not seen are about to be: they are forgotten.
+ * The worker begins to run a cycle: it is about to list what is due.  Returns
+ * whether there were news since the last one began.
  */
-void
-cac_slot_set_state(SlotState state, TimestampTz next_due)
-{
-	Assert(my_slot != NULL);
-	Assert(state == SLOT_RUNNING || state == SLOT_LINGERING);
-
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	my_slot->state = state;
-	my_slot->next_due = next_due;
-	if (state == SLOT_RUNNING)
-		my_slot->news = false;
-	LWLockRelease(shared->lock);
-}
-
 bool
-cac_slot_has_news(void)
+cac_slot_begin_cycle(void)
 {
 	bool		news;
 
 	Assert(my_slot != NULL);
 
-	LWLockAcquire(shared->lock, LW_SHARED);
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	my_slot->state = SLOT_RUNNING;
+	my_slot->listing = true;
 	news = my_slot->news;
+	my_slot->news = false;
 	LWLockRelease(shared->lock);
 	return news;
 }
 
 /*
- * The worker's last word: when its database will need the next visit, and when
- * at the earliest it may have one, whatever hints there are.  The caller then
- * exits; only then is the slot given up.
+ * The worker lingers, for something that is due then.
  */
 void
-cac_slot_finish(TimestampTz next_due, TimestampTz not_before)
+cac_slot_linger(TimestampTz until_due)
 {
 	Assert(my_slot != NULL);
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	my_slot->next_due = next_due;
+	my_slot->state = SLOT_LINGERING;
+	my_slot->lingers_for = until_due;
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * To be asked before the worker lists what is due, and told cac_slot_publish().
+ */
+uint32
+cac_slot_changes(void)
+{
+	uint32		changes;
+
+	Assert(my_slot != NULL);
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	changes = my_slot->changes;
+	LWLockRelease(shared->lock);
+	return changes;
+}
+
+/*
+ * Takes a source of this database, which is then this worker's alone.  False if
+ * another worker has it.
+ */
+bool
+cac_slot_take_source(Oid campaigns, const char *name)
+{
+	bool		taken = false;
+
+	Assert(my_slot != NULL);
+	Assert(!OidIsValid(my_slot->campaigns));
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < shared->nslots && !taken; i++)
+		taken = serves(&shared->slots[i], my_slot->dboid) &&
+			shared->slots[i].campaigns == campaigns;
+	if (!taken)
+	{
+		my_slot->campaigns = campaigns;
+		strlcpy(NameStr(my_slot->source), name, NAMEDATALEN);
+	}
+	LWLockRelease(shared->lock);
+	return !taken;
+}
+
+/*
+ * Gives it back, if it has one.  The worker knows, the others do not, when it is
+ * due again.
+ */
+void
+cac_slot_leave_source(void)
+{
+	Assert(my_slot != NULL);
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	if (OidIsValid(my_slot->campaigns))
+		count_change(my_slot->dboid, my_slot);
+	my_slot->campaigns = InvalidOid;
+	NameStr(my_slot->source)[0] = '\0';
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * Could the launcher send another worker, if perhaps one that lingers makes
+ * room?  The caller holds the lock.
+ */
+static bool
+is_room(void)
+{
+	for (int i = 0; i < shared->nslots; i++)
+	{
+		if (shared->slots[i].state == SLOT_FREE ||
+			shared->slots[i].state == SLOT_LINGERING)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Something will be due then in this database that nobody is working on, as far
+ * as a list shows that was made when there were so many changes; and hint_due
+ * is when a hint is.
+ */
+void
+cac_slot_publish(TimestampTz next_due, TimestampTz hint_due, uint32 changes)
+{
+	Assert(my_slot != NULL);
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	write_next_due(my_slot->dboid, next_due, changes == my_slot->changes);
+	my_slot->listing = false;
+	if (Min(my_slot->next_due, hint_due) < shared->launcher_heeds && is_room())
+		wake_launcher();
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * Something is due that the worker leaves undone.
+ */
+void
+cac_slot_publish_at_once(void)
+{
+	Assert(my_slot != NULL);
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	write_next_due(my_slot->dboid, GetCurrentTimestamp(), false);
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * When something will be due that nobody is working on, by the last who said.
+ */
+TimestampTz
+cac_slot_next_due(void)
+{
+	TimestampTz next_due;
+
+	Assert(my_slot != NULL);
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	next_due = my_slot->next_due;
+	LWLockRelease(shared->lock);
+	return next_due;
+}
+
+/*
+ * Is there a worker in this database that came before this one?
+ */
+bool
+cac_slot_is_company(void)
+{
+	bool		company = false;
+
+	Assert(my_slot != NULL);
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	for (int i = 0; i < shared->nslots && !company; i++)
+	{
+		WorkerSlot *slot = &shared->slots[i];
+
+		company = slot != my_slot && serves(slot, my_slot->dboid) &&
+			(slot->started_at < my_slot->started_at ||
+			 (slot->started_at == my_slot->started_at && slot < my_slot));
+	}
+	LWLockRelease(shared->lock);
+	return company;
+}
+
+/*
+ * The worker's last word: when at the earliest its database may have another
+ * visit, whatever is due.  The caller then exits; only then is the slot given
+ * up.
+ */
+void
+cac_slot_finish(TimestampTz not_before)
+{
+	Assert(my_slot != NULL);
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	my_slot->not_before = not_before;
 	my_slot->finished = true;
 	LWLockRelease(shared->lock);
@@ -664,22 +908,31 @@ cac_databases_waiting(void)
 	return shared != NULL && pg_atomic_read_u32(&shared->databases_waiting) > 0;
 }
 
+/*
+ * Could one more worker do something, there or elsewhere, for which there is no
+ * slot?
+ */
+bool
+cac_room_wanted(void)
+{
+	return shared != NULL && pg_atomic_read_u32(&shared->room_wanted) > 0;
+}
+
 /* ----------------------------------------------------------------
  * Progress: what a worker is doing.  In any other process, nothing happens.
  * ----------------------------------------------------------------
  */
 
 /*
- * A sweep of a source begins, with so many campaigns to look at.
+ * A sweep of the source begins, with so many campaigns to look at.
  */
 void
-cac_progress_begin(const char *source, const char *sweep, int64 total)
+cac_progress_begin(const char *sweep, int64 total)
 {
 	if (my_slot == NULL)
 		return;
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	strlcpy(NameStr(my_slot->source), source, NAMEDATALEN);
 	strlcpy(NameStr(my_slot->sweep), sweep, NAMEDATALEN);
 	my_slot->campaigns_total = total;
 	pg_atomic_write_u64(&my_slot->campaigns_done, 0);
@@ -703,7 +956,6 @@ cac_progress_end(void)
 		return;
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	NameStr(my_slot->source)[0] = '\0';
 	NameStr(my_slot->sweep)[0] = '\0';
 	my_slot->campaigns_total = 0;
 	pg_atomic_write_u64(&my_slot->campaigns_done, 0);
@@ -770,8 +1022,8 @@ cac_report_slots(LauncherReport *launcher, int *nworkers)
 		worker->campaigns_total = slot->campaigns_total;
 		worker->campaigns_done = (int64) pg_atomic_read_u64(&slot->campaigns_done);
 		/* while it runs, nobody knows yet */
-		worker->next_due = slot->state == SLOT_LINGERING || slot->finished ?
-			slot->next_due : DT_NOBEGIN;
+		worker->next_due = slot->state == SLOT_LINGERING ? slot->lingers_for :
+			slot->finished ? slot->next_due : DT_NOBEGIN;
 		memcpy(worker->last_error, slot->last_error, CAC_MESSAGE_LEN);
 		n++;
 	}

@@ -40,9 +40,12 @@ typedef struct SlotReport
 	SlotClaim	claim;
 	Oid			dboid;
 	TimestampTz started_at;
-	TimestampTz next_due;		/* the rest: only where state is SLOT_EXITED */
-	TimestampTz not_before;		/* not even for a hint */
+	TimestampTz next_due;		/* of what nobody in its database works on */
+	Oid			campaigns;		/* the source that it is at; InvalidOid: none */
+	bool		ready;			/* it will take what is due, or tell of it */
 	pid_t		pid;			/* 0 unless it is at work */
+	TimestampTz not_before;		/* the rest: only where state is SLOT_EXITED;
+								 * this: not even for a hint */
 	bool		failed;
 	char		last_error[CAC_MESSAGE_LEN];
 } SlotReport;
@@ -71,8 +74,8 @@ typedef struct WorkerReport
 	Oid			dboid;
 	pid_t		pid;			/* 0: it has not come yet, or is gone */
 	TimestampTz started_at;
-	NameData	source;			/* what it is doing; empty: nothing */
-	NameData	sweep;
+	NameData	source;			/* that it is at; empty: none */
+	NameData	sweep;			/* likewise */
 	int64		campaigns_total;
 	int64		campaigns_done;
 	TimestampTz next_due;		/* of its database; DT_NOBEGIN: unknown */
@@ -82,6 +85,7 @@ typedef struct WorkerReport
 /* set-up */
 extern void cac_reserve_shared_memory(void);
 extern bool cac_shared_memory_ready(void);
+extern int	cac_sources_taken(Oid dboid, Oid *campaigns);
 
 /* any backend */
 extern void cac_announce_news(void);
@@ -89,14 +93,15 @@ extern void cac_steer(Oid dboid, TimestampTz due);
 extern WorkerReport *cac_report_slots(LauncherReport *launcher, int *nworkers);
 
 /* any code that may be run by a worker */
-extern void cac_progress_begin(const char *source, const char *sweep, int64 total);
+extern void cac_progress_begin(const char *sweep, int64 total);
 extern void cac_progress_done(int64 done);
 extern void cac_progress_end(void);
 extern void cac_progress_error(const char *message);
 
 /* launcher */
 extern void cac_launcher_attach(void);
-extern void cac_launcher_publish(TimestampTz next_wake, bool heeds_hints, int databases_waiting);
+extern void cac_launcher_publish(TimestampTz next_wake, bool heeds_hints,
+								 int databases_waiting, bool room_wanted);
 extern void cac_launcher_error(const char *message);
 extern bool cac_slot_claim(Oid dboid, SlotClaim *claim);
 extern void cac_slot_unclaim(const SlotClaim *claim);
@@ -105,9 +110,17 @@ extern void cac_collect(SlotReport *slots, NewsReport *news);
 
 /* worker */
 extern bool cac_slot_attach(const SlotClaim *claim, Oid *dboid);
-extern void cac_slot_set_state(SlotState state, TimestampTz next_due);
-extern bool cac_slot_has_news(void);
-extern void cac_slot_finish(TimestampTz next_due, TimestampTz not_before);
+extern bool cac_slot_begin_cycle(void);
+extern void cac_slot_linger(TimestampTz until_due);
+extern uint32 cac_slot_changes(void);
+extern bool cac_slot_take_source(Oid campaigns, const char *name);
+extern void cac_slot_leave_source(void);
+extern void cac_slot_publish(TimestampTz next_due, TimestampTz hint_due, uint32 changes);
+extern void cac_slot_publish_at_once(void);
+extern TimestampTz cac_slot_next_due(void);
+extern bool cac_slot_is_company(void);
+extern void cac_slot_finish(TimestampTz not_before);
 extern bool cac_databases_waiting(void);
+extern bool cac_room_wanted(void);
 
 #endif							/* CAC_SLOTS_H */

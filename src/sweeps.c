@@ -286,48 +286,31 @@ serve_hints(const SweepRequest *request, int64 *served)
 }
 
 /*
- * Serve the hints of every source, for a while.
- */
-static bool
-serve_all_hints(const SweepHost *host)
-{
-	TimestampTz began_at = GetCurrentTimestamp();
-	List	   *names = cac_source_list(true);
-	bool		go_on = true;
-	ListCell   *lc;
-
-	foreach(lc, names)
-	{
-		SweepRequest request = {.source = lfirst(lc), .kind = SWEEP_SENDING,
-			.by_clock = true, .host = host};
-		Source	   *source = cac_source_find(lfirst(lc));
-		int64		served = 1;
-
-		if (source == NULL || !cac_source_heeds_hints(source))
-			continue;
-		while (go_on && served > 0 &&
-			   !TimestampDifferenceExceeds(began_at, GetCurrentTimestamp(), HINTS_TURN))
-			go_on = serve_hints(&request, &served);
-		if (!go_on)
-			break;
-	}
-	/* a long sweep comes here ten times a second */
-	list_free_deep(names);
-	return go_on;
-}
-
-/*
  * cac_serve_due_hints
- *		Serve the hints of this database that have fallen due, for a while.
- *		False where the host wants to stop.
+ *		Serve the hints of a source that have fallen due, for a while.  False
+ *		where the host wants to stop.
  */
 bool
-cac_serve_due_hints(const SweepHost *host)
+cac_serve_due_hints(const char *name, const SweepHost *host)
 {
-	if (!cac_shared_memory_ready() ||
-		cac_hints_next(MyDatabaseId) > GetCurrentTimestamp())
+	SweepRequest request = {.source = name, .kind = SWEEP_SENDING,
+		.by_clock = true, .host = host};
+	TimestampTz began_at = GetCurrentTimestamp();
+	Source	   *source;
+	int64		served = 1;
+
+	if (!cac_shared_memory_ready() || cac_hints_next(MyDatabaseId) > began_at)
 		return true;
-	return serve_all_hints(host);
+	source = cac_source_find(name);
+	if (source == NULL || !cac_source_heeds_hints(source))
+		return true;
+	while (served > 0 &&
+		   !TimestampDifferenceExceeds(began_at, GetCurrentTimestamp(), HINTS_TURN))
+	{
+		if (!serve_hints(&request, &served))
+			return false;
+	}
+	return true;
 }
 
 /*
@@ -336,16 +319,16 @@ cac_serve_due_hints(const SweepHost *host)
 static bool
 go_on_after_candidate(Sweep *sweep)
 {
-	TimestampTz now;
+	bool		go_on;
 
 	cac_commit_if_due(sweep);
-	if (sweep->host == NULL)
+	if (sweep->host == NULL ||
+		!TimestampDifferenceExceeds(sweep->hints_served_at, GetCurrentTimestamp(),
+									HINTS_EVERY))
 		return true;
-	now = GetCurrentTimestamp();
-	if (!TimestampDifferenceExceeds(sweep->hints_served_at, now, HINTS_EVERY))
-		return true;
-	sweep->hints_served_at = now;
-	return cac_serve_due_hints(sweep->host);
+	go_on = cac_serve_due_hints(sweep->source, sweep->host);
+	sweep->hints_served_at = GetCurrentTimestamp();
+	return go_on;
 }
 
 /* ----------------------------------------------------------------
@@ -522,7 +505,7 @@ forget_others(const Sweep *sweep)
 static bool
 process_candidates(Sweep *sweep)
 {
-	cac_progress_begin(sweep->source, cac_sweep_name(sweep->kind), sweep->nkeys);
+	cac_progress_begin(cac_sweep_name(sweep->kind), sweep->nkeys);
 	cac_progress_done(sweep->ndone);
 	if (sweep->kind == SWEEP_EXPIRED && sweep->host != NULL)
 		return process_in_passes(sweep);
@@ -560,10 +543,15 @@ perform(Sweep *sweep, char **message)
 	if (sweep->alone)
 		cac_commit_now(sweep);	/* they were read from all nodes */
 	/* new pending messages first: a campaign reopened here is open already */
-	if (sweep->kind == SWEEP_SENDING && sweep->thorough &&
-		!sweep->position.open && !process_settling(sweep))
-		return false;
-	sweep->position.open = true;
+	if (!sweep->position.open)
+	{
+		/* a run that was at these goes on with them */
+		if (sweep->kind == SWEEP_SENDING && (sweep->thorough || sweep->resumed) &&
+			!process_settling(sweep))
+			return false;
+		sweep->position.open = true;
+		sweep->position.after = NULL;
+	}
 	return process_candidates(sweep);
 }
 
@@ -585,6 +573,7 @@ begin_run(Sweep *sweep, const SweepRequest *request, TimestampTz *started_at)
 		return cac_record_run_start(source, request->kind, *started_at,
 									request->by_clock ? DT_NOBEGIN : request->as_of);
 	*started_at = run.started_at;
+	sweep->resumed = true;
 	sweep->position = run.position;
 	*sweep->result = run.result;
 	return run.id;

@@ -13,6 +13,7 @@ typedef struct SweepHost
 {
 	/* Asked between campaigns and batches: may we go on?  No ends it early. */
 	bool		(*go_on) (void);
+	void		(*begin_turn) (void);	/* a worker's: another source's turn begins */
 	bool		called;			/* by somebody who wants to be told */
 	bool		outermost;		/* nobody's SPI connection is below ours */
 } SweepHost;
@@ -38,7 +39,7 @@ typedef enum SweepEnd
 extern bool cac_lock_source(const Source *source, bool wait);
 extern void cac_unlock_source(void);
 extern SweepEnd cac_run_sweep(const SweepRequest *request, SweepResult *total);
-extern bool cac_serve_due_hints(const SweepHost *host);
+extern bool cac_serve_due_hints(const char *name, const SweepHost *host);
 extern bool cac_sweep_running(const Source *source, SweepKind kind);
 extern SweepEnd cac_retry_campaigns(const SweepRequest *request);
 

@@ -43,6 +43,7 @@
 #include "schedule.h"
 #include "settings.h"
 #include "source.h"
+#include "turns.h"
 #include "worker.h"
 
 #define EXTENSION_NAME		"campaign_autoclose"
@@ -57,11 +58,17 @@
 #define PAUSE_MS			20
 
 /*
- * How long a worker may keep its slot while other databases wait (ms).  Much
- * longer than any sweep should take, for one that is cut short may have to
- * begin again.
+ * How long a worker may keep its slot while other databases wait (ms); and the
+ * source that it is at, while others wait that nobody is at.  A worker that has
+ * come to a database where there was one already leaves after the shorter time.
+ * A sweep that makes way goes on where it was; but first its campaigns are listed
+ * again, which must not be what most of the time goes to.
  */
-#define TURN_MS				60000
+#define TURN_MS				10000
+#define SOURCE_TURN_MS		1000
+
+/* How often it looks then whether they do (ms). */
+#define SOURCE_LOOK_MS		100
 
 /* Why the worker may not go on. */
 typedef enum StopReason
@@ -70,11 +77,14 @@ typedef enum StopReason
 	STOP_SHUTDOWN,				/* the process is to end */
 	STOP_DISABLED,				/* the settings do not want a worker here */
 	STOP_WANTED,				/* someone wants the database for himself */
-	STOP_TURN_OVER				/* other databases have waited long enough */
+	STOP_TURN_OVER,				/* other databases have waited long enough */
+	STOP_SOURCE_TURN_OVER		/* other sources have, only this one is to stop */
 } StopReason;
 
 static StopReason stop_reason = STOP_NOT;
 static TimestampTz turn_started_at;
+static TimestampTz source_turn_started_at;
+static TimestampTz source_looked_at;	/* whether other sources wait */
 
 /* Nobody can rename a database while we are in it. */
 static char *my_datname = NULL;
@@ -128,9 +138,54 @@ cac_database_wanted(Oid dboid)
 }
 
 /*
+ * Another source's turn begins.
+ */
+static void
+begin_turn(void)
+{
+	source_turn_started_at = source_looked_at = GetCurrentTimestamp();
+	if (stop_reason == STOP_SOURCE_TURN_OVER)
+		stop_reason = STOP_NOT;
+}
+
+/*
+ * Has that been so long ago, or in the future, the clock having stepped back?
+ */
+static bool
+is_past(TimestampTz moment, int ms, TimestampTz now)
+{
+	return moment > now || TimestampDifferenceExceeds(moment, now, ms);
+}
+
+/*
+ * Is the turn over of the source in hand, since others wait?
+ */
+static bool
+source_turn_over(TimestampTz now)
+{
+	if (!is_past(source_turn_started_at, SOURCE_TURN_MS, now) ||
+		!is_past(source_looked_at, SOURCE_LOOK_MS, now))
+		return false;
+	source_looked_at = now;
+	return cac_slot_next_due() <= now || cac_hints_next_left(MyDatabaseId) <= now;
+}
+
+/*
+ * Is the turn over of this worker, since other databases wait?
+ */
+static bool
+turn_over(TimestampTz now)
+{
+	return cac_databases_waiting() &&
+		(is_past(turn_started_at, TURN_MS, now) ||
+		 (is_past(turn_started_at, SOURCE_TURN_MS, now) && cac_slot_is_company()));
+}
+
+/*
  * May the worker go on?  Asked by the sweeps between campaigns and batches,
  * and by the worker while it lingers; in a transaction or out of one.  Once it
- * has said no, it says no until the next cycle.
+ * has said no, it says no until the next cycle, or the next source's turn if
+ * that is why.
  */
 static bool
 go_on(void)
@@ -155,12 +210,13 @@ go_on(void)
 		stop_reason = STOP_DISABLED;
 	else if (cac_database_wanted(MyDatabaseId))
 		stop_reason = STOP_WANTED;
-	else if (cac_databases_waiting())
+	else
 	{
 		now = GetCurrentTimestamp();
-		turn_started_at = Min(turn_started_at, now);	/* the clock may step back */
-		if (TimestampDifferenceExceeds(turn_started_at, now, TURN_MS))
+		if (turn_over(now))
 			stop_reason = STOP_TURN_OVER;
+		else if (source_turn_over(now))
+			stop_reason = STOP_SOURCE_TURN_OVER;
 	}
 	return stop_reason == STOP_NOT;
 }
@@ -222,15 +278,15 @@ drop_stray_hints(void)
 }
 
 /*
- * Runs whatever is due.  Returns when something will next be, DT_NOEND where
- * nothing will until there are news; *installed says whether the database has
- * the extension at all.
+ * Runs whatever is due.  *installed says whether the database has the extension
+ * at all.
  */
-static TimestampTz
+static void
 run_cycle(bool *installed)
 {
-	static const SweepHost host = {.go_on = go_on, .outermost = true};
-	TimestampTz next_due = DT_NOEND;
+	static const SweepHost host = {.go_on = go_on, .begin_turn = begin_turn, .outermost = true};
+	bool		news = cac_slot_begin_cycle();
+	uint32		changes = cac_slot_changes();
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -242,35 +298,34 @@ run_cycle(bool *installed)
 		pgstat_report_activity(STATE_RUNNING, "CALL campaign_run_sweeps()");
 		if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 			elog(ERROR, "SPI_connect_ext failed");
-		next_due = cac_run_due_sweeps(NULL, false, &host);
+		cac_take_turns(&host, news);
 		if (cac_hints_next(MyDatabaseId) <= GetCurrentTimestamp())
 			drop_stray_hints();
 		SPI_finish();
 	}
 	else
+	{
 		cac_hints_drop(has_no_source, NIL);
+		cac_slot_publish(DT_NOEND, DT_NOEND, changes);
+	}
 	CommitTransactionCommand();
 	pgstat_report_stat(true);
 	pgstat_report_activity(STATE_IDLE, NULL);
-	return next_due;
 }
 
 /*
  * One cycle in its own memory context.  An error goes to the slot, for the
  * launcher and the view, and on to end the process.
  */
-static TimestampTz
+static void
 run_reported_cycle(MemoryContext context, bool *installed)
 {
-	TimestampTz next_due;
-
 	stop_reason = STOP_NOT;
-	cac_slot_set_state(SLOT_RUNNING, DT_NOBEGIN);
 	MemoryContextSwitchTo(context);
 
 	PG_TRY();
 	{
-		next_due = run_cycle(installed);
+		run_cycle(installed);
 	}
 	PG_CATCH();
 	{
@@ -288,7 +343,7 @@ run_reported_cycle(MemoryContext context, bool *installed)
 		FlushErrorState();
 		AbortCurrentTransaction();
 		stop_reason = STOP_WANTED;
-		next_due = GetCurrentTimestamp();
+		cac_slot_leave_source();
 	}
 	PG_END_TRY();
 
@@ -297,37 +352,34 @@ run_reported_cycle(MemoryContext context, bool *installed)
 	cac_progress_end();
 	/* a trigger of the application's may have left some */
 	LockReleaseAll(USER_LOCKMETHOD, true);
-
-	/* What was cut short is due still. */
-	if (stop_reason != STOP_NOT)
-		next_due = GetCurrentTimestamp();
-	return next_due;
 }
 
 /*
  * Waits for the next thing to do.  True: run a cycle; false: leave.
  */
 static bool
-linger(TimestampTz next_due)
+linger(void)
 {
 	static uint32 wait_event = 0;
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz not_before = TimestampTzPlusMilliseconds(now, PAUSE_MS);
 	TimestampTz until = TimestampTzPlusMilliseconds(now, LINGER_MS);
-	TimestampTz due = next_due;
+	TimestampTz due = DT_NOEND;
 
-	cac_slot_set_state(SLOT_LINGERING, due);
+	begin_turn();
+	cac_slot_linger(due);
 
 	while (go_on())
 	{
-		TimestampTz hint_due = cac_hints_next(MyDatabaseId);
+		TimestampTz next_due = cac_slot_next_due();
+		TimestampTz hint_due = cac_hints_next_left(MyDatabaseId);
 		TimestampTz wake;
 
-		/* whoever puts one that is due before this wakes us */
+		/* whoever has something that is due before this wakes us */
 		if (due != Min(next_due, hint_due))
 		{
 			due = Min(next_due, hint_due);
-			cac_slot_set_state(SLOT_LINGERING, due);
+			cac_slot_linger(due);
 		}
 
 		/* each deadline clamped, for the clock may step back */
@@ -335,9 +387,9 @@ linger(TimestampTz next_due)
 		not_before = Min(not_before, TimestampTzPlusMilliseconds(now, PAUSE_MS));
 		until = Min(until, TimestampTzPlusMilliseconds(now, LINGER_MS));
 
-		if (cac_databases_waiting() || now >= until)
+		if (cac_room_wanted() || now >= until)
 			return false;
-		if (now >= not_before && (due <= now || cac_slot_has_news()))
+		if (now >= not_before && due <= now)
 			return true;
 
 		wake = now < not_before ? not_before : Min(until, Max(due, now));
@@ -346,41 +398,44 @@ linger(TimestampTz next_due)
 						 Min(LOOK_MS, Max(1, TimestampDifferenceMilliseconds(now, wake))),
 						 CAC_WAIT_EVENT(wait_event, "CampaignWorkerLinger"));
 		ResetLatch(MyLatch);
+		begin_turn();
 	}
 	return false;
 }
 
 /*
  * Serves the database until there is nothing more to stay for.  Returns when it
- * will need the next visit; *not_before is when it may have one.
+ * may have another visit.
  */
 static TimestampTz
-serve_database(TimestampTz *not_before)
+serve_database(void)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext,
 												  "campaign_autoclose cycle",
 												  ALLOCSET_DEFAULT_SIZES);
-	TimestampTz next_due = GetCurrentTimestamp();
 	bool		installed = true;
 
-	turn_started_at = next_due;
+	turn_started_at = GetCurrentTimestamp();
+	begin_turn();
 
 	/* asked before the first cycle too: much may have changed by now */
 	if (go_on())
 	{
 		do
-		{
-			next_due = run_reported_cycle(context, &installed);
-		} while (stop_reason == STOP_NOT && installed && linger(next_due));
+			run_reported_cycle(context, &installed);
+		while (stop_reason == STOP_NOT && installed && linger());
 	}
+
+	/* what was cut short is due still */
+	if (stop_reason != STOP_NOT)
+		cac_slot_publish_at_once();
 
 	/* to be terminated is logged as it is for any session */
 	CHECK_FOR_INTERRUPTS();
 
-	*not_before = DT_NOBEGIN;
 	if (stop_reason == STOP_WANTED)
-		*not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WANTED_PUT_OFF_MS);
-	return next_due;
+		return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), WANTED_PUT_OFF_MS);
+	return DT_NOBEGIN;
 }
 
 /*
@@ -391,8 +446,6 @@ cac_worker_main(Datum main_arg)
 {
 	SlotClaim	claim;
 	Oid			dboid = InvalidOid;
-	TimestampTz next_due;
-	TimestampTz not_before;
 
 	memcpy(&claim, MyBgworkerEntry->bgw_extra, sizeof(SlotClaim));
 
@@ -407,7 +460,6 @@ cac_worker_main(Datum main_arg)
 	force_settings();
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
 
-	next_due = serve_database(&not_before);
-	cac_slot_finish(next_due, not_before);
+	cac_slot_finish(serve_database());
 	proc_exit(0);
 }

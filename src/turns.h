@@ -1,0 +1,15 @@
+/*-------------------------------------------------------------------------
+ *
+ * turns.h
+ *		The sources of a database, shared out among its workers.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef CAC_TURNS_H
+#define CAC_TURNS_H
+
+#include "sweeps.h"
+
+extern void cac_take_turns(const SweepHost *host, bool news);
+
+#endif							/* CAC_TURNS_H */
