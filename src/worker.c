@@ -82,6 +82,10 @@ typedef enum StopReason
 } StopReason;
 
 static StopReason stop_reason = STOP_NOT;
+
+/* Is there anything to cancel? */
+static bool in_cycle = false;
+
 static TimestampTz turn_started_at;
 static TimestampTz source_turn_started_at;
 static TimestampTz source_looked_at;	/* whether other sources wait */
@@ -198,6 +202,8 @@ go_on(void)
 	if (stop_reason != STOP_NOT)
 		return false;
 
+	if (!in_cycle)
+		QueryCancelPending = false;
 	CHECK_FOR_INTERRUPTS();
 
 	if (ConfigReloadPending)
@@ -321,6 +327,7 @@ static void
 run_reported_cycle(MemoryContext context, bool *installed)
 {
 	stop_reason = STOP_NOT;
+	in_cycle = true;
 	MemoryContextSwitchTo(context);
 
 	PG_TRY();
@@ -347,6 +354,7 @@ run_reported_cycle(MemoryContext context, bool *installed)
 	}
 	PG_END_TRY();
 
+	in_cycle = false;
 	MemoryContextSwitchTo(TopMemoryContext);
 	MemoryContextReset(context);
 	cac_progress_end();
@@ -430,7 +438,12 @@ serve_database(void)
 	if (stop_reason != STOP_NOT)
 		cac_slot_publish_at_once();
 
-	/* to be terminated is logged as it is for any session */
+	/*
+	 * To be terminated is logged as it is for any session; but the launcher may
+	 * just have found us in the way, when we are leaving already.
+	 */
+	pqsignal(SIGINT, SIG_IGN);
+	QueryCancelPending = false;
 	CHECK_FOR_INTERRUPTS();
 
 	if (stop_reason == STOP_WANTED)
