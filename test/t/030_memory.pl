@@ -26,6 +26,7 @@ my $allowed = 16 * $week;
 # New statistics would have plans made anew while memory is looked at.
 my $node = preloaded_node('main', <<'END');
 campaign_autoclose.databases = 'worker'
+campaign_autoclose.max_workers = 1
 max_connections = 20
 autovacuum = off
 END

@@ -88,18 +88,18 @@ every_second($node, 'shop', 'other', 'sending');
 every_second($node, 'shop', 'stuck', 'sending');
 my $gate = session($node, 'shop');
 $gate->query_safe('SELECT pg_advisory_lock(1)');
-add_backlog('shop', 'stuck', 12);
+add_backlog('shop', 'stuck', 40);
 my $stuck = worker_pid($node, 'shop', "wait_event_type = 'Lock'");
 like(workers_at('shop'), qr/\bstuck\b/, 'campaign_worker has the worker at the source that is stuck');
 
-# Is the first worker stuck still?
+# Are there campaigns of it still that no worker has come to?
 sub still_stuck
 {
 	my ($what) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 
-	is($node->safe_psql('shop', "SELECT source, sweep FROM campaign_worker WHERE pid = $stuck"),
-		'stuck|sending', "$what while the other source is stuck");
+	is($node->safe_psql('shop', "SELECT count(*) FROM stuck.campaigns WHERE status <> 'sending'"), '0', "$what, and none of the source that is stuck");
+	cmp_ok($node->safe_psql('shop', "SELECT count(*) FROM campaign_retry WHERE source = 'stuck'"), '<', 40, 'which goes on');
 	return;
 }
 
@@ -108,14 +108,13 @@ sub still_stuck
 my $campaign = add_campaign($node, 'shop', 'complete', schema => 'other');
 eventually($node, 'shop', "SELECT status = 'completed' FROM other.campaigns WHERE id = '$campaign'",
 	'a campaign of another source is closed');
-still_stuck('it is closed');
-is($node->safe_psql('shop', "SELECT bool_and(pid <> $stuck) FROM closing WHERE source = 'other'"), 't', 'by another worker');
+still_stuck('a campaign of another source is closed');
 
 # A hint.
 
 every_second($node, 'shop', 'other');
 $node->safe_psql('shop', "SELECT FROM campaign_alter('other', 'check_delay', '10 ms')");
-eventually($node, 'shop', "SELECT count(*) = 1 FROM campaign_worker WHERE process = 'worker'", 'with nothing else to do the other worker leaves');
+eventually($node, 'shop', "SELECT count(*) = 1 FROM campaign_worker WHERE process = 'worker'", 'with nothing else to do one worker leaves');
 $campaign = add_campaign($node, 'shop', 'complete', schema => 'other');
 eventually($node, 'shop', "SELECT status = 'completed' FROM other.campaigns WHERE id = '$campaign'",
 	'one is closed that a hint tells of');
@@ -123,7 +122,7 @@ still_stuck('a hint is served');
 
 # News: a source that nobody has seen.
 
-eventually($node, 'shop', "SELECT count(*) = 1 FROM campaign_worker WHERE process = 'worker'", 'the other worker leaves again');
+eventually($node, 'shop', "SELECT count(*) = 1 FROM campaign_worker WHERE process = 'worker'", 'it leaves again');
 create_source($node, 'shop', 'late');
 eventually($node, 'shop', "SELECT count(*) = 4 FROM campaign_sweep_run WHERE source = 'late' AND finished_at IS NOT NULL",
 	'a new source has each of its sweeps run');
@@ -133,7 +132,7 @@ still_stuck('news are heeded');
 
 $node->safe_psql('shop', "CREATE TRIGGER gate BEFORE UPDATE ON other.campaigns FOR EACH ROW EXECUTE FUNCTION gate()");
 every_second($node, 'shop', 'other', 'sending');
-add_backlog('shop', 'other', 12);
+add_backlog('shop', 'other', 40);
 eventually($node, 'shop', "SELECT string_agg(source, ' ' ORDER BY source) = 'other stuck' AND count(DISTINCT pid) = 2 AND bool_and(sweep = 'sending')
 	FROM campaign_worker WHERE process = 'worker'", 'campaign_worker has two workers, each at a source of its own');
 
@@ -144,7 +143,7 @@ eventually($node, 'second', "SELECT count(*) = 4 FROM campaign_sweep_run WHERE f
 	'a worker makes room for a database that has none');
 eventually($node, 'shop', "SELECT string_agg(source, ' ' ORDER BY source) = 'other stuck' FROM campaign_worker WHERE process = 'worker'",
 	'and comes back when it may');
-$stuck = $node->safe_psql('shop', "SELECT pid FROM campaign_worker WHERE source = 'stuck'");
+do { $stuck = $node->safe_psql('shop', "SELECT pid FROM campaign_worker WHERE source = 'stuck'") } while $stuck eq '';
 
 # One of them is terminated: its source is free again, and nobody else's.
 
