@@ -316,7 +316,7 @@ start_due_workers(TimestampTz now)
 		earliest = Min(earliest, start_again_at);
 	earliest = Min(earliest, company_at);
 	earliest = Min(earliest, TimestampTzPlusMilliseconds(now, MAX_WAIT_MS));
-	cac_launcher_publish(earliest, true, ndue, entry != NULL || company != NULL);
+	cac_launcher_publish(earliest, true, ndue, company ? company->dboid : InvalidOid);
 	return earliest;
 }
 
@@ -399,7 +399,7 @@ run_cycle(TimestampTz now)
 	}
 
 	next_wake = TimestampTzPlusMilliseconds(now, MAX_WAIT_MS);
-	cac_launcher_publish(next_wake, false, 0, false);
+	cac_launcher_publish(next_wake, false, 0, InvalidOid);
 	return next_wake;
 }
 

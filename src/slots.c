@@ -117,8 +117,9 @@ typedef struct SharedState
 	TimestampTz launcher_heeds; /* it is woken for what is due before this */
 	char		launcher_error[CAC_MESSAGE_LEN];
 	pg_atomic_uint32 databases_waiting; /* due, and no slot free */
-	pg_atomic_uint32 room_wanted;	/* somewhere is work for one more worker, and
-									 * no slot free */
+	pg_atomic_uint32 company_wanted;	/* the OID of a database in which is work
+										 * for one more worker, and no slot free;
+										 * InvalidOid: there is none */
 
 	NewsReport	news;
 
@@ -206,7 +207,7 @@ start_shared_memory(void)
 		memset(shared, 0, shared_memory_size());
 		shared->lock = &GetNamedLWLockTranche(SHARED_NAME)->lock;
 		pg_atomic_init_u32(&shared->databases_waiting, 0);
-		pg_atomic_init_u32(&shared->room_wanted, 0);
+		pg_atomic_init_u32(&shared->company_wanted, InvalidOid);
 		shared->nslots = cac_max_workers;
 		for (i = 0; i < shared->nslots; i++)
 			pg_atomic_init_u64(&shared->slots[i].campaigns_done, 0);
@@ -474,19 +475,19 @@ launcher_detach(int code, Datum arg)
 	shared->launcher_pid = 0;
 	shared->launcher_latch = NULL;
 	pg_atomic_write_u32(&shared->databases_waiting, 0);
-	pg_atomic_write_u32(&shared->room_wanted, 0);
+	pg_atomic_write_u32(&shared->company_wanted, InvalidOid);
 	LWLockRelease(shared->lock);
 }
 
 /*
  * Says when the launcher will next look by itself, whether a hint may have it
- * look sooner, how many databases are due for which there is no worker, and
- * whether a worker more, there or elsewhere, would have something to do.  Then
- * workers that have nothing to do make room.
+ * look sooner, how many databases are due for which there is no worker, and in
+ * which one more worker would have something to do, if in any.  Then workers
+ * elsewhere that have nothing to do make room.
  */
 void
 cac_launcher_publish(TimestampTz next_wake, bool heeds_hints,
-					 int databases_waiting, bool room_wanted)
+					 int databases_waiting, Oid company_wanted)
 {
 	int			i;
 
@@ -494,10 +495,12 @@ cac_launcher_publish(TimestampTz next_wake, bool heeds_hints,
 	shared->launcher_next_wake = next_wake;
 	shared->launcher_heeds = heeds_hints ? next_wake : DT_NOBEGIN;
 	pg_atomic_write_u32(&shared->databases_waiting, databases_waiting);
-	pg_atomic_write_u32(&shared->room_wanted, room_wanted);
-	for (i = 0; room_wanted && i < shared->nslots; i++)
+	pg_atomic_write_u32(&shared->company_wanted, company_wanted);
+	for (i = 0; i < shared->nslots; i++)
 	{
-		if (shared->slots[i].state == SLOT_LINGERING)
+		if (shared->slots[i].state == SLOT_LINGERING &&
+			(databases_waiting > 0 ||
+			 (OidIsValid(company_wanted) && company_wanted != shared->slots[i].dboid)))
 			SetLatch(shared->slots[i].latch);
 	}
 	LWLockRelease(shared->lock);
@@ -909,13 +912,19 @@ cac_databases_waiting(void)
 }
 
 /*
- * Could one more worker do something, there or elsewhere, for which there is no
+ * Could another worker do something in another database, for which there is no
  * slot?
  */
 bool
 cac_room_wanted(void)
 {
-	return shared != NULL && pg_atomic_read_u32(&shared->room_wanted) > 0;
+	Oid			wanted_by;
+
+	if (shared == NULL)
+		return false;
+	wanted_by = pg_atomic_read_u32(&shared->company_wanted);
+	return cac_databases_waiting() ||
+		(OidIsValid(wanted_by) && wanted_by != MyDatabaseId);
 }
 
 /* ----------------------------------------------------------------

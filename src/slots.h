@@ -101,7 +101,7 @@ extern void cac_progress_error(const char *message);
 /* launcher */
 extern void cac_launcher_attach(void);
 extern void cac_launcher_publish(TimestampTz next_wake, bool heeds_hints,
-								 int databases_waiting, bool room_wanted);
+								 int databases_waiting, Oid company_wanted);
 extern void cac_launcher_error(const char *message);
 extern bool cac_slot_claim(Oid dboid, SlotClaim *claim);
 extern void cac_slot_unclaim(const SlotClaim *claim);
