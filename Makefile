@@ -8,6 +8,8 @@
 #   make coverage   the same, and which lines that executes (see test/coverage --help)
 #   make analyze    reads the code without running it (see test/analyze --help)
 #   make check-citus      on tables that Citus distributes, where it is installed (see test/citus --help)
+#   make check-upgrade    pg_upgrade of a server with the extension at work (see test/upgrade --help)
+#   make dist     the zip that PGXN takes, of what is committed
 #   make demo     shows the extension at work, in a cluster of its own
 #   make bench    measures what it costs, in a cluster of its own (see bench/run --help)
 
@@ -31,7 +33,7 @@ PROVE_TESTS = test/t/*.pl
 
 # These do without PGXS, which has a "check" of its own that only fails: they
 # install what is missing, pg_config included.
-OWN_GOALS = check check-partitions check-versions check-citus check-sanitizers coverage analyze demo bench
+OWN_GOALS = check check-partitions check-versions check-citus check-sanitizers coverage analyze demo bench check-upgrade dist
 
 ifneq (,$(filter $(OWN_GOALS),$(MAKECMDGOALS)))
 
@@ -45,6 +47,12 @@ check-partitions:
 
 check-versions:
 	@bash test/versions
+
+check-upgrade:
+	@bash test/upgrade
+
+dist:
+	git archive --format=zip --prefix=$(EXTENSION)-$(EXTVERSION)/ --output=$(EXTENSION)-$(EXTVERSION).zip HEAD
 
 check-sanitizers:
 	@bash test/sanitizers
