@@ -147,6 +147,19 @@ hash_bound(int pass)
 }
 
 /*
+ * Passes are the cheaper way to mark a campaign, as long as none of them is
+ * larger than a batch, and nothing of the application's could make one fail
+ * after those before it.
+ */
+static bool
+worth_passes(const Judgement *j)
+{
+	return j->verdict.mark >= MARKING_PASSES_FROM &&
+		j->verdict.mark <= MARKING_PASSES * (int64) j->request->batch_size &&
+		cac_source_plain(j->source);
+}
+
+/*
  * Mark what the plan found due: a batch of it where it is much, or the share
  * of a pass.  False where there is more to come.
  */
@@ -165,11 +178,10 @@ mark_due(Judgement *j)
 	mark.within = j->facts.policy.interaction_timeout;
 	mark.as_of = request->as_of;
 	mark.message = cac_interaction_message(j->source, &j->facts.policy);
-	in_passes = request->pass > 0 ||
-		(request->in_passes && cac_source_plain(j->source) && j->verdict.mark >= MARKING_PASSES_FROM);
+	in_passes = request->pass > 0 || (request->in_passes && worth_passes(j));
 	mark.hash_below = in_passes ? hash_bound(request->pass) : HASH_BOUND_MAX;
 	mark.free = in_passes && request->pass < MARKING_PASSES - 1;
-	if (request->batch_size > 0 && j->verdict.mark > request->batch_size)
+	if (!in_passes && request->batch_size > 0 && j->verdict.mark > request->batch_size)
 	{
 		mark.limit = request->batch_size;
 		if (request->resume != NULL && request->resume[0] != '\0')
@@ -466,7 +478,7 @@ judge(Judgement *j)
 	}
 	else if (j->request->pass > 0)
 	{
-		/* less than a batch */
+		/* how much is left is not known, but it is no more than a batch */
 		j->outcome->found = true;
 		j->verdict.mark = 1;
 	}

@@ -22,6 +22,7 @@ The server is that of PGHOST, PGPORT, PGDATABASE ...
 
 import argparse
 import heapq
+import logging
 import select
 import time
 
@@ -32,6 +33,7 @@ CHECK_EVERY = 120       # seconds, in the scheduler's table; --every
 EXPIRED_EVERY = 3600
 COUNTDOWN = 5           # after a Message 2
 
+log = logging.getLogger(__name__)     # of which nothing is printed here
 db = psycopg2.connect('')
 db.autocommit = True
 cursor = db.cursor()
@@ -90,6 +92,9 @@ def check_expired_interactions(limit=None):
             continue
         cursor.execute("UPDATE messages SET status = 'no_interaction', error_message = %s, updated_at = now() WHERE id = %s",
                        (SILENT, message))
+        cursor.execute("UPDATE campaigns SET failed_count = failed_count + 1 WHERE id = %s", (campaign,))
+        for name, number in rows("SELECT concat_ws(' ', first_name, last_name), full_number FROM contacts WHERE id = %s", contact):
+            log.info('message %s marked no_interaction: %s (%s)', message, name, number)
         marked += 1
         updated.add(campaign)
     for campaign in updated:

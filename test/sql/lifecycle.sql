@@ -93,7 +93,7 @@ DROP OWNED BY regress_cac_anna, regress_cac_bert;
 DROP ROLE regress_cac_anna, regress_cac_bert;
 
 -- his tables go, the source stays, and says what is missing
-SELECT relname FROM pg_class WHERE relnamespace = 'anna'::regnamespace AND relkind = 'r' ORDER BY 1;
+SELECT relname FROM pg_class WHERE relnamespace = 'anna'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY 1;
 DROP OWNED BY regress_cac_carl;
 DROP ROLE regress_cac_carl;
 SELECT source, settle_for FROM campaign_source;
