@@ -317,6 +317,7 @@ cac_read_tally(Source *source, Datum key, TimestampTz cutoff,
 	tally->completed_if_marked = result_count(col++, 0);
 	tally->awaiting_if_marked = result_count(col++, 0);
 	tally->last_sent = cac_row_timestamp(0, col++);
+	tally->last_sent_if_marked = cac_row_timestamp(0, col++);
 	tally->interactions = result_count(col++, 0);
 	tally->unmapped = unmapped(tally);
 	SPI_freetuptable(SPI_tuptable);

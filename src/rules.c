@@ -161,6 +161,7 @@ suppose_marked(CampaignTally *tally)
 	tally->aged -= due;
 	tally->awaiting = tally->awaiting_if_marked;
 	tally->contacts_completed = tally->completed_if_marked;
+	tally->last_sent = tally->last_sent_if_marked;
 	tally->due_sent = tally->due_delivered = tally->due_read = 0;
 }
 

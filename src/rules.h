@@ -82,9 +82,11 @@ typedef struct CampaignTally
 	int64		due_sent;
 	int64		due_delivered;
 	int64		due_read;
-	/* contacts awaiting, and completed, once those are marked */
+	/* contacts awaiting, and completed, and what was sent last, once those are
+	 * marked */
 	int64		awaiting_if_marked;
 	int64		completed_if_marked;
+	TimestampTz last_sent_if_marked;
 } CampaignTally;
 
 typedef struct CampaignPolicy

@@ -33,7 +33,7 @@
 StaticAssertDecl(STATEMENT_FUNNEL < MAX_STATEMENTS,
 				 "MAX_STATEMENTS is too small");
 
-#define MAX_FRAGMENTS	8
+#define MAX_FRAGMENTS	9
 
 /* The message n is one of the campaign $1 */
 #define OF_CAMPAIGN		" AND @n.campaign_id@ @=@ $1"
@@ -139,6 +139,7 @@ tally_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
 	const char *each = cac_asked_for_each(source, "$4");
+	bool		told = cac_source_column(source, TABLE_MESSAGES, "sent_at")->name != NULL;
 
 	fragments[0] = cac_interaction_count(source);
 	fragments[1] = !cac_interactions_tell_campaign(source) || source->ignores_late ? "true" :
@@ -150,8 +151,13 @@ tally_statement(const Source *source)
 				   " AND @i.interaction_type:reply,reaction@)", NULL);
 	fragments[2] = each ? "due" : "aged";
 	fragments[3] = each ? "old AND quiet" : "old";
-	fragments[4] = !each ? "" :
-		"    pg_catalog.count(*) FILTER (WHERE message_1 AND old AND quiet AND (sent OR delivered OR read)) AS due,";
+	fragments[4] = psprintf("%s%s", !each ? "" :
+							"    pg_catalog.count(*) FILTER (WHERE message_1 AND old AND quiet AND (sent OR delivered OR read)) AS due,",
+							told ? "" :
+							cac_expand(source,
+									   "    pg_catalog.max(sent_at) FILTER (WHERE counted AND NOT"
+									   "     (message_1 AND @$4@ AND (sent OR delivered OR read))) AS last_sent_young,",
+									   fragments));
 	fragments[5] = !each ? "" :
 		psprintf(" CASE WHEN %s THEN %s ELSE true END AS quiet,",
 				 cac_expand(source,
@@ -160,6 +166,9 @@ tally_statement(const Source *source)
 				 each);
 	fragments[6] = each ? " OFFSET 0" : "";
 	fragments[7] = cac_sent_moment(source);
+	/* a message that is marked tells no more when it was sent, but by its sent_at */
+	fragments[8] = told ? "pg_catalog.max(last_sent)" :
+		"pg_catalog.max(CASE WHEN silent THEN last_sent_young ELSE last_sent END)";
 	return cac_expand(source,
 				  "SELECT coalesce(pg_catalog.sum(messages), 0)::pg_catalog.int8,"
 				  " coalesce(pg_catalog.sum(pending), 0)::pg_catalog.int8,"
@@ -181,6 +190,7 @@ tally_statement(const Source *source)
 				  " pg_catalog.count(*) FILTER (WHERE finished AND NOT (awaiting AND NOT (silent AND in_flight @=@ @$3@))),"
 				  " pg_catalog.count(*) FILTER (WHERE awaiting AND NOT (silent AND in_flight @=@ @$3@)),"
 				  " pg_catalog.max(last_sent),"
+				  " @$9@,"
 				  " @$1@"
 				  " FROM (SELECT contact.*,"
 				  "  contact.in_flight @<>@ 0 AND contact.message_2_done @=@ 0 AS awaiting,"

@@ -277,3 +277,16 @@ RESET ROLE;
 SELECT sweep, what, count FROM campaign_preview('shop', '2025-01-03 00:30+00');
 DROP OWNED BY regress_autoclose_reader, regress_autoclose_nobody;
 DROP ROLE regress_autoclose_reader, regress_autoclose_nobody;
+
+-- Where no column tells when a message was sent, a marked one tells it no more:
+-- the campaign has then sent nothing for long.
+CREATE TABLE plain_campaigns (id int PRIMARY KEY, status text, created_at timestamptz);
+CREATE TABLE plain_messages (id int PRIMARY KEY, campaign_id int, contact_id int, status text, message_type text, created_at timestamptz, updated_at timestamptz);
+SELECT source FROM campaign_attach('plain', 'plain_campaigns', 'plain_messages');
+INSERT INTO plain_campaigns VALUES (1, 'sending', '2025-03-01 00:00+00');
+INSERT INTO plain_messages VALUES (1, 1, 1, 'pending', 'message_1', '2025-03-01 00:00+00', '2025-03-01 00:00+00'),
+	(2, 1, 2, 'read', 'message_1', '2025-03-01 00:00+00', '2025-03-02 00:59+00'),
+	(3, 1, 3, 'sent', 'message_1', '2025-03-02 00:45+00', '2025-03-02 00:45+00');
+SELECT campaign_id, sweep, what, count FROM campaign_preview('plain', as_of => '2025-03-02 01:00+00');
+SELECT campaigns_resumed, messages_marked FROM campaign_check_expired_interactions('plain', as_of => '2025-03-02 01:00+00');
+SELECT campaigns_resumed, messages_marked FROM campaign_recover_interrupted('plain', as_of => '2025-03-02 01:00+00');
