@@ -233,7 +233,9 @@ cmp_ok($grown, '<', $allowed, "after which it uses $grown bytes more than $used 
 is($counts, 't', 'it has no more sources, and no more plans');
 
 # A sweep that closes thousands of campaigns, seen by a trigger of the
-# application's from time to time.  Hints fall due meanwhile.
+# application's from time to time.  Hints fall due meanwhile.  How much is used
+# depends also on how many campaigns the transaction has closed already, so it
+# is the least that is compared.
 
 my $campaigns = 3000;
 create_sources('session', 'b');
@@ -254,10 +256,10 @@ END
 is($node->safe_psql('session', "SELECT count(*) FROM b.campaigns WHERE status = 'failed'"), $campaigns,
 	"a sweep closes $campaigns campaigns");
 my ($times, $grew) = split /\|/, $node->safe_psql('session', <<'END');
-SELECT count(*), max(used) FILTER (WHERE n > 40) - max(used) FILTER (WHERE n <= 40) FROM seen
+SELECT count(*), min(used) FILTER (WHERE n > 40) - min(used) FILTER (WHERE n BETWEEN 21 AND 40) FROM seen
 END
 is($times, $campaigns / 50, 'and is looked at');
-cmp_ok($grew, '<', 16 * $campaigns / 3, "in its last third it uses $grew bytes more than before");
+cmp_ok($grew, '<', 16 * $campaigns / 3, "in its last third it uses $grew bytes more than in the one before");
 
 # A session that makes and drops tables which have the trigger.
 

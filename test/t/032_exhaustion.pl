@@ -22,6 +22,7 @@ max_connections = 10
 superuser_reserved_connections = 0
 max_worker_processes = 2
 max_logical_replication_workers = 0
+campaign_autoclose.max_workers = 1
 END
 $node->start;
 under_load($node);
@@ -88,7 +89,7 @@ END
 	  or die 'there is no parallel worker';
 	enable_worker($node, 'on');
 	logged($node, qr/WARNING:  53400: out of background worker slots/, $before, "round $round: the launcher finds no slot, and says so");
-	my $last = $node->safe_psql('load', 'SELECT max(id) FROM campaign_event');
+	my $last = $node->safe_psql('load', 'SELECT coalesce(max(id), 0) FROM campaign_event');
 	is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'campaign_autoclose worker'}), '0', '... there is no worker');
 	$hog->finish;
 	eventually($node, 'load', "SELECT count(*) > 0 FROM campaign_event WHERE id > $last AND event = 'closed'",

@@ -54,7 +54,7 @@ for my $round (1 .. rounds(2))
 	logged($node, qr/campaign_autoclose worker (?:ERROR|WARNING):  53100: /, $before, '... and so does the worker');
 	passes_on(1);
 	unlink "$disk/ballast" or die "cannot remove $disk/ballast: $!";
-	my $last = $node->safe_psql('load', 'SELECT max(id) FROM campaign_event');
+	my $last = $node->safe_psql('load', 'SELECT coalesce(max(id), 0) FROM campaign_event');
 	eventually($node, 'load', "SELECT count(*) > 0 FROM campaign_event WHERE id > $last AND event = 'closed'",
 		'... with room again, campaigns are closed');
 }

@@ -36,12 +36,12 @@ my %statements = (
 			'CALL campaign_run_sweeps(force => true)', 'CALL campaign_run_sweeps(\'shop\', true)', 'CALL campaign_run_sweeps(\'bulk\', true)',
 			'SELECT campaign_check_expired_interactions(\'shop\')', 'SELECT campaign_check_sending(\'shop\')',
 			'SELECT campaign_check_timeout(\'shop\')', 'SELECT campaign_recover_interrupted(\'shop\')',
-			'SELECT campaign_update_status(id, \'shop\') FROM shop.campaigns WHERE status = \'sending\' LIMIT 5');
+			('SELECT campaign_update_status(id, \'shop\') FROM shop.campaigns WHERE status = \'sending\' LIMIT 5') x 4);
 		return sprintf "SET statement_timeout = %d;\nSET lock_timeout = %d;\n%s;\n", 1 + rand(80), 1 + rand(20), $call;
 	},
 	# rows of campaigns, and of messages
 	holders => sub {
-		my $rows = one_of('shop.campaigns WHERE status = \'sending\'', 'shop.messages WHERE status = \'pending\'', 'bulk.campaigns WHERE status = \'sending\'',
+		my $rows = one_of(('shop.campaigns WHERE status = \'sending\'') x 3, 'shop.messages WHERE status = \'pending\'', 'bulk.campaigns WHERE status = \'sending\'',
 			'bulk.messages WHERE status = \'read\'');
 		return sprintf "BEGIN;\nSELECT count(*) FROM (SELECT FROM %s LIMIT 20 FOR UPDATE SKIP LOCKED) AS held;\nSELECT pg_sleep(%.3f);\nCOMMIT;\n", $rows, rand(0.15);
 	},
@@ -59,7 +59,7 @@ for my $round (1 .. rounds(2))
 	my @sessions;
 
 	add_bulk($node, $_) for 0, 2;
-	for my $kind ('callers', 'callers', 'judges', 'judges', 'holders', 'cancellers')
+	for my $kind ('callers', 'callers', 'judges', 'judges', 'holders', 'holders', 'cancellers')
 	{
 		my $script = join '', map { $statements{$kind}->() } 1 .. { callers => 60, judges => 12, holders => 40, cancellers => 20 }->{$kind};
 		push @sessions, IPC::Run::start([ 'psql', '-XAtq', $node->connstr('load') ], '<', \$script, '>', '/dev/null', '2>', '/dev/null');
