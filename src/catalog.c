@@ -51,6 +51,9 @@ static struct
 	char		version[64];	/* of its objects */
 } extension;
 
+/* Counts whatever may have changed the extension's own tables, or its version. */
+uint64		cac_extension_changes = 0;
+
 /*
  * Become "user" (InvalidOid: stay who we are), with these security flags and
  * this search_path, and refuse to read through row-level security.  Everything
@@ -114,7 +117,10 @@ static void
 forget_extension_relcache(Datum arg, Oid relid)
 {
 	if (relid == InvalidOid || relid == extension.source_relid)
+	{
 		extension.valid = false;
+		cac_extension_changes++;
+	}
 }
 
 static void

@@ -40,6 +40,8 @@ typedef struct CatalogArguments
 	char		nulls[MAX_CATALOG_ARGUMENTS];
 } CatalogArguments;
 
+extern uint64 cac_extension_changes;
+
 extern void cac_enter(Oid user, int security_flags, const char *search_path,
 					  SavedIdentity *saved);
 extern void cac_leave(const SavedIdentity *saved);

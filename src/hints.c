@@ -89,7 +89,7 @@ typedef struct SharedHints
 	pg_atomic_uint64 complete_since;	/* no hint was lost since; a TimestampTz */
 	pg_atomic_uint64 dropped;
 	pg_atomic_uint64 served;
-	pg_atomic_uint64 drops;		/* calls of cac_hints_drop() */
+	pg_atomic_uint64 drops;		/* counts what voids the known hints of others */
 
 	PendingHints *pending;		/* [size] */
 	HintEntry **buckets;		/* [mask + 1] */
@@ -379,6 +379,9 @@ put_hints(const HintKey *key, const TimestampTz due[NUM_FLAGS])
 	{
 		if (due[i] >= hints->due[i])
 			continue;
+		/* who knows it to wait would take it to wait when it is gone already */
+		if (hints->due[i] != DT_NOEND && hints->due[i] - due[i] > KNOWN_MARGIN / 2)
+			pg_atomic_fetch_add_u64(&shared->drops, 1);
 		shared->waiting += hints->due[i] == DT_NOEND;
 		hints->due[i] = due[i];
 		earliest = Min(earliest, due[i]);
@@ -406,7 +409,7 @@ cac_hint_put(const HintKey *key, int flags, TimestampTz due)
 	LWLockRelease(shared->lock);
 
 	if (earliest != DT_NOEND)
-		cac_steer(key->dboid, earliest);
+		cac_steer(key->dboid, key->campaigns, earliest);
 }
 
 /*
@@ -453,11 +456,14 @@ static bool
 known_to_wait(const HintNote *note, TimestampTz now)
 {
 	const KnownHints *known = known_of(note);
+	TimestampTz due[NUM_FLAGS];
 	int			i;
 
+	note_dues(note, now, due);
 	for (i = 0; i < NUM_FLAGS; i++)
 	{
-		if ((note->flags & FLAG(i)) && known->due[i] - KNOWN_MARGIN <= now)
+		if ((note->flags & FLAG(i)) &&
+			(known->due[i] - KNOWN_MARGIN <= now || known->due[i] > due[i]))
 			return false;
 	}
 	return true;
@@ -501,6 +507,23 @@ know_hints(const HintNote *note)
 
 		known->due[i] = due == DT_NOEND ? 0 : due;
 	}
+}
+
+/*
+ * The source that all of these notes are of, by its campaigns table; InvalidOid
+ * if they are of several.
+ */
+static Oid
+source_of(const HintNote *notes, int count)
+{
+	int			i;
+
+	for (i = 1; i < count; i++)
+	{
+		if (notes[i].key.campaigns != notes[0].key.campaigns)
+			return InvalidOid;
+	}
+	return notes[0].key.campaigns;
 }
 
 /*
@@ -548,7 +571,7 @@ cac_hints_publish(const HintNote *notes, int count, TimestampTz committed_at)
 	LWLockRelease(shared->lock);
 
 	if (earliest != DT_NOEND)
-		cac_steer(MyDatabaseId, earliest);
+		cac_steer(MyDatabaseId, source_of(notes, count), earliest);
 }
 
 /*
@@ -756,6 +779,7 @@ cac_hints_clock_stepped(TimestampTz now)
 		return;
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	pg_atomic_fetch_add_u64(&shared->drops, 1);
 	for (i = 0; i < shared->npending; i++)
 	{
 		for (j = 0; j < NUM_FLAGS; j++)

@@ -467,20 +467,23 @@ look(Judgement *j)
 static void
 judge(Judgement *j)
 {
-	if (j->request->resume != NULL)
+	bool		marks = cac_source_marks(j->source) &&
+		!(j->request->blackout && j->request->blackout->holds);
+
+	/* whoever has paused the source meanwhile means the rest of it too */
+	if (j->request->resume != NULL && !j->request->dry_run)
 	{
 		/* after a batch: how much is left is not known, it may be another */
 		j->outcome->found = true;
-		if (cac_source_marks(j->source) &&
-			!(j->request->blackout && j->request->blackout->holds))
+		if (marks)
 			j->verdict.mark = PG_INT64_MAX;
 		j->verdict.fail = j->request->sweep == SWEEP_TIMEOUT ? 1 : 0;
 	}
-	else if (j->request->pass > 0)
+	else if (j->request->pass > 0 && !j->request->dry_run)
 	{
 		/* how much is left is not known, but it is no more than a batch */
 		j->outcome->found = true;
-		j->verdict.mark = 1;
+		j->verdict.mark = marks ? 1 : 0;
 	}
 	else if (!look(j))
 		return;

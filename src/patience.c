@@ -90,10 +90,13 @@ persevere(AttemptFunction function, void *arg)
 															  GetCurrentTimestamp());
 		bool		last = limit > 0 && limit - elapsed <= ONE_WAIT;
 		int			wait = last ? Max(limit - (int) elapsed, 1) : ONE_WAIT;
+		TimestampTz tried_at = GetCurrentTimestamp();
 
 		if (attempt_within(wait, function, arg, &error))
 			return;
-		if (last || !waited_in_vain(error))
+		/* one that came sooner is of a limit that the application has set itself */
+		if (last || !waited_in_vain(error) ||
+			!TimestampDifferenceExceeds(tried_at, GetCurrentTimestamp(), wait - 1))
 			ReThrowError(error);
 		FreeErrorData(error);
 	}

@@ -415,14 +415,15 @@ news_xact_callback(XactEvent event, void *arg)
 
 /*
  * A hint of this database falls due at that moment: wakes whoever has to know
- * and does not.  A worker that lingers will look by itself.  One that works on a
- * source does not look at others', and one that leaves does not look at all: that
- * is for the launcher.
+ * and does not.  A worker that lingers will look by itself; so will one that
+ * works on the hint's source, that of these campaigns (InvalidOid: of several),
+ * and it says what it leaves.  It does not look at others', and one that leaves
+ * does not look at all: that is for the launcher.
  *
  * Called after the commit record is written: nothing here may raise.
  */
 void
-cac_steer(Oid dboid, TimestampTz due)
+cac_steer(Oid dboid, Oid campaigns, TimestampTz due)
 {
 	bool		looks = false;
 
@@ -434,7 +435,11 @@ cac_steer(Oid dboid, TimestampTz due)
 	{
 		WorkerSlot *slot = &shared->slots[i];
 
-		if (!serves(slot, dboid) || slot->state != SLOT_LINGERING)
+		if (!serves(slot, dboid))
+			continue;
+		if (OidIsValid(campaigns) && slot->campaigns == campaigns)
+			looks = true;
+		if (slot->state != SLOT_LINGERING)
 			continue;
 		looks = true;
 		if (slot->lingers_for > due)
@@ -710,10 +715,11 @@ slot_detach(int code, Datum arg)
 
 /*
  * The worker begins to run a cycle: it is about to list what is due.  Returns
- * whether there were news since the last one began.
+ * whether there were news since the last one began.  What comes after *changes
+ * may not be in the list, so cac_slot_publish() is to be told.
  */
 bool
-cac_slot_begin_cycle(void)
+cac_slot_begin_cycle(uint32 *changes)
 {
 	bool		news;
 
@@ -724,6 +730,7 @@ cac_slot_begin_cycle(void)
 	my_slot->listing = true;
 	news = my_slot->news;
 	my_slot->news = false;
+	*changes = my_slot->changes;
 	LWLockRelease(shared->lock);
 	return news;
 }
@@ -740,22 +747,6 @@ cac_slot_linger(TimestampTz until_due)
 	my_slot->state = SLOT_LINGERING;
 	my_slot->lingers_for = until_due;
 	LWLockRelease(shared->lock);
-}
-
-/*
- * To be asked before the worker lists what is due, and told cac_slot_publish().
- */
-uint32
-cac_slot_changes(void)
-{
-	uint32		changes;
-
-	Assert(my_slot != NULL);
-
-	LWLockAcquire(shared->lock, LW_SHARED);
-	changes = my_slot->changes;
-	LWLockRelease(shared->lock);
-	return changes;
 }
 
 /*

@@ -89,7 +89,7 @@ extern int	cac_sources_taken(Oid dboid, Oid *campaigns);
 
 /* any backend */
 extern void cac_announce_news(void);
-extern void cac_steer(Oid dboid, TimestampTz due);
+extern void cac_steer(Oid dboid, Oid campaigns, TimestampTz due);
 extern WorkerReport *cac_report_slots(LauncherReport *launcher, int *nworkers);
 
 /* any code that may be run by a worker */
@@ -110,9 +110,8 @@ extern void cac_collect(SlotReport *slots, NewsReport *news);
 
 /* worker */
 extern bool cac_slot_attach(const SlotClaim *claim, Oid *dboid);
-extern bool cac_slot_begin_cycle(void);
+extern bool cac_slot_begin_cycle(uint32 *changes);
 extern void cac_slot_linger(TimestampTz until_due);
-extern uint32 cac_slot_changes(void);
 extern bool cac_slot_take_source(Oid campaigns, const char *name);
 extern void cac_slot_leave_source(void);
 extern void cac_slot_publish(TimestampTz next_due, TimestampTz hint_due, uint32 changes);

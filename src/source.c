@@ -303,9 +303,20 @@ static void
 check_table_owner(Source *source, SourceTable table)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(source->relid[table]));
-	Oid			owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	Oid			owner;
 	char	   *owner_name;
 
+	if (!HeapTupleIsValid(tuple))
+	{
+		/* dropped this moment, which has us look again */
+		cac_source_set_fault(source, "tables", ERRCODE_UNDEFINED_TABLE,
+							 psprintf("table %s of source \"%s\" does not exist any more",
+									  source->table[table], source->name),
+							 "Restore the table and attach it anew, or forget the source with campaign_detach().");
+		source->table[table] = NULL;
+		return;
+	}
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
 	if (!OidIsValid(source->owner))
 		source->owner = owner;

@@ -50,7 +50,7 @@
 /* How often a sweep looks for hints meanwhile, in milliseconds, and for how
  * long it serves them before it goes on. */
 #define HINTS_EVERY					100
-#define HINTS_TURN					1000
+#define HINTS_TURN					300
 
 /* A lock that a host holds for its session, to be released on abort. */
 typedef struct SessionLock
@@ -452,17 +452,25 @@ process_in_passes(Sweep *sweep)
 		int64		first = sweep->ndone;
 		int64		last = Min(first + MARKING_GROUP, sweep->nkeys);
 		bool		done[MARKING_GROUP] = {0};
+		bool		go_on = true;
 
-		sweep->in_passes = true;
-		for (sweep->pass = 0; sweep->pass < MARKING_PASSES; sweep->pass++)
+		/* a run that was stopped among these does them one by one, so that they
+		 * come to an end even if it is stopped again and again */
+		sweep->in_passes = !sweep->resumed || first > 0;
+		for (sweep->pass = 0; go_on && sweep->pass < (sweep->in_passes ? MARKING_PASSES : 1); sweep->pass++)
 		{
-			if (!process_pass(sweep, first, last, done))
-				return false;
+			go_on = process_pass(sweep, first, last, done);
 			/* so that the next pass finds room in the pages of this one */
-			cac_commit_now(sweep);
+			if (go_on)
+				cac_commit_now(sweep);
 		}
-		sweep->result->campaigns_checked += last - first;
-		sweep->ndone = last;
+		while (sweep->ndone < last && (go_on || done[sweep->ndone - first]))
+		{
+			sweep->result->campaigns_checked++;
+			sweep->ndone++;
+		}
+		if (!go_on)
+			return false;
 		cac_progress_done(last);
 	}
 	return true;
@@ -540,6 +548,8 @@ perform(Sweep *sweep, char **message)
 						error->message)));
 		return true;
 	}
+	if (sweep->host != NULL && sweep->host->listed != NULL)
+		sweep->host->listed();
 	if (sweep->alone)
 		cac_commit_now(sweep);	/* they were read from all nodes */
 	/* new pending messages first: a campaign reopened here is open already */

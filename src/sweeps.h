@@ -14,6 +14,7 @@ typedef struct SweepHost
 	/* Asked between campaigns and batches: may we go on?  No ends it early. */
 	bool		(*go_on) (void);
 	void		(*begin_turn) (void);	/* a worker's: another source's turn begins */
+	void		(*listed) (void);	/* a worker's: a sweep knows its candidates */
 	bool		called;			/* by somebody who wants to be told */
 	bool		outermost;		/* nobody's SPI connection is below ours */
 } SweepHost;

@@ -105,7 +105,7 @@ load_partition_triggers(Source *source, SourceTable table)
 	TablePartitions partitions;
 	MemoryContext old;
 
-	if (!OidIsValid(source->relid[table]) || !has_subclass(source->relid[table]))
+	if (get_rel_name(source->relid[table]) == NULL || !has_subclass(source->relid[table]))
 		return;
 	old = MemoryContextSwitchTo(source->context);
 	cac_read_partitions(source->relid[table], &partitions);

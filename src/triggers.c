@@ -119,13 +119,13 @@ PG_FUNCTION_INFO_V1(campaign_note_message);
 
 /*
  * What a table was learnt as is good while this is what it was: no source, nor
- * any of its tables, nor an enum has changed.  (A partition's columns stay
+ * any of its tables, nor an enum, nor the extension has changed.  (A partition's columns stay
  * where they are, and it is detached from a table of the source's.)
  */
 static uint64
 count_changes(void)
 {
-	return cac_source_changes + other_changes;
+	return cac_source_changes + cac_extension_changes + other_changes;
 }
 
 /*

@@ -294,19 +294,17 @@ serve(TurnSource *entry, const SweepHost *host)
  *		is at, one turn each; say when the next will be.
  *
  * For a worker, in a transaction and connected to SPI non-atomically; it
- * commits as it goes.  "news": something has changed in this database.
+ * commits as it goes.  "news": something has changed in this database;
+ * "changes": what had changed before anything of it was read.
  */
 void
-cac_take_turns(const SweepHost *host, bool news)
+cac_take_turns(const SweepHost *host, bool news, uint32 changes)
 {
-	uint32		changes;
 	TurnSource *entry;
 
 	cac_source_recheck();
 	if (news || notes == NULL)
 		forget_notes();
-	/* before the list is read: what comes after may not be in it */
-	changes = cac_slot_changes();
 	list_sources();
 
 	for (;;)

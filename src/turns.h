@@ -10,6 +10,6 @@
 
 #include "sweeps.h"
 
-extern void cac_take_turns(const SweepHost *host, bool news);
+extern void cac_take_turns(const SweepHost *host, bool news, uint32 changes);
 
 #endif							/* CAC_TURNS_H */

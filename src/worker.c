@@ -153,6 +153,18 @@ begin_turn(void)
 }
 
 /*
+ * A sweep knows its candidates.  However long it took to find them, half of the
+ * turn is left for them: it would find them again and again.
+ */
+static void
+leave_half_a_turn(void)
+{
+	TimestampTz least = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), -SOURCE_TURN_MS / 2);
+
+	source_turn_started_at = Max(source_turn_started_at, least);
+}
+
+/*
  * Has that been so long ago, or in the future, the clock having stepped back?
  */
 static bool
@@ -290,9 +302,10 @@ drop_stray_hints(void)
 static void
 run_cycle(bool *installed)
 {
-	static const SweepHost host = {.go_on = go_on, .begin_turn = begin_turn, .outermost = true};
-	bool		news = cac_slot_begin_cycle();
-	uint32		changes = cac_slot_changes();
+	static const SweepHost host = {.go_on = go_on, .begin_turn = begin_turn,
+	.listed = leave_half_a_turn, .outermost = true};
+	uint32		changes;
+	bool		news = cac_slot_begin_cycle(&changes);
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -304,7 +317,7 @@ run_cycle(bool *installed)
 		pgstat_report_activity(STATE_RUNNING, "CALL campaign_run_sweeps()");
 		if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 			elog(ERROR, "SPI_connect_ext failed");
-		cac_take_turns(&host, news);
+		cac_take_turns(&host, news, changes);
 		if (cac_hints_next(MyDatabaseId) <= GetCurrentTimestamp())
 			drop_stray_hints();
 		SPI_finish();
@@ -377,7 +390,8 @@ linger(void)
 	begin_turn();
 	cac_slot_linger(due);
 
-	while (go_on())
+	/* there is nothing to do, so leaving for others is not being cut short */
+	while (!cac_room_wanted() && go_on())
 	{
 		TimestampTz next_due = cac_slot_next_due();
 		TimestampTz hint_due = cac_hints_next_left(MyDatabaseId);
@@ -395,7 +409,7 @@ linger(void)
 		not_before = Min(not_before, TimestampTzPlusMilliseconds(now, PAUSE_MS));
 		until = Min(until, TimestampTzPlusMilliseconds(now, LINGER_MS));
 
-		if (cac_room_wanted() || now >= until)
+		if (now >= until)
 			return false;
 		if (now >= not_before && due <= now)
 			return true;
