@@ -33,7 +33,7 @@ PROVE_TESTS = test/t/*.pl
 
 # These do without PGXS, which has a "check" of its own that only fails: they
 # install what is missing, pg_config included.
-OWN_GOALS = check check-partitions check-versions check-citus check-sanitizers coverage analyze demo bench check-upgrade dist
+OWN_GOALS = check check-partitions check-versions check-citus check-sanitizers coverage analyze demo bench check-upgrade check-package dist
 
 ifneq (,$(filter $(OWN_GOALS),$(MAKECMDGOALS)))
 
@@ -50,6 +50,9 @@ check-versions:
 
 check-upgrade:
 	@bash test/upgrade
+
+check-package:
+	@bash test/package
 
 dist:
 	git archive --format=zip --prefix=$(EXTENSION)-$(EXTVERSION)/ --output=$(EXTENSION)-$(EXTVERSION).zip HEAD
