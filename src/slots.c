@@ -820,7 +820,9 @@ cac_slot_publish(TimestampTz next_due, TimestampTz hint_due, uint32 changes)
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	write_next_due(my_slot->dboid, next_due, changes == my_slot->changes);
 	my_slot->listing = false;
-	if (Min(my_slot->next_due, hint_due) < shared->launcher_heeds && is_room())
+	/* between sources it lingers, and will look; and when it leaves, it tells */
+	if (OidIsValid(my_slot->campaigns) &&
+		Min(my_slot->next_due, hint_due) < shared->launcher_heeds && is_room())
 		wake_launcher();
 	LWLockRelease(shared->lock);
 }
