@@ -80,6 +80,13 @@
 	(pg_namespace_aclcheck((schema), (role), ACL_USAGE) == ACLCHECK_OK)
 #endif
 
+/* Before a prototype: the function never returns. */
+#if PG_VERSION_NUM >= 180000
+#define CAC_NORETURN				pg_noreturn
+#else
+#define CAC_NORETURN				pg_attribute_noreturn()
+#endif
+
 /* Does this release have the setting transaction_timeout? */
 #if PG_VERSION_NUM >= 170000
 #define CAC_HAS_TRANSACTION_TIMEOUT	1

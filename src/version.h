@@ -5,6 +5,8 @@
 #ifndef CAC_VERSION_H
 #define CAC_VERSION_H
 
+#include "compat.h"
+
 /* What the objects of a database are to the library. */
 typedef enum ObjectsAge
 {
@@ -14,6 +16,6 @@ typedef enum ObjectsAge
 } ObjectsAge;
 
 extern ObjectsAge cac_objects_age(const char *version);
-extern void cac_refuse_objects(const char *version) pg_attribute_noreturn();
+CAC_NORETURN extern void cac_refuse_objects(const char *version);
 
 #endif							/* CAC_VERSION_H */
