@@ -22,6 +22,7 @@
 
 #include "attach.h"
 #include "attempt.h"
+#include "citus.h"
 #include "compat.h"
 #include "preflight.h"
 #include "preview.h"
@@ -366,6 +367,8 @@ report_open_campaigns(Source *source)
 	OpenCount	open = {.source = source};
 	ErrorData  *error;
 
+	if (!cac_reaches_nodes(source))
+		return true;
 	if (!cac_attempt(count_open, &open, 0, &error))
 	{
 		if (error->sqlerrcode != ERRCODE_INSUFFICIENT_PRIVILEGE)
