@@ -543,8 +543,9 @@ def histories(names):
                      st.lists(steps, min_size=30, max_size=70))
 
 
-def database():
-    """A new database with all applications, and a connection to it."""
+def database(names):
+    """A new database with the applications of these names, and a connection to it."""
+    applications = [a for a in APPLICATIONS if a.name in names]
     connection = psycopg2.connect(dbname='postgres')
     connection.autocommit = True
     cursor = connection.cursor()
@@ -554,9 +555,10 @@ def database():
     connection = psycopg2.connect(dbname=DATABASE)
     cursor = connection.cursor()
     cursor.execute("SET TimeZone = 'UTC'; SET client_min_messages = error; CREATE EXTENSION campaign_autoclose")
-    with open(os.path.join(DIRECTORY, '..', 'include', 'partitions.sql'), encoding='utf-8') as shapes:
-        cursor.execute(shapes.read())
-    for application in APPLICATIONS:
+    if any(getattr(a, 'shape', None) for a in applications):
+        with open(os.path.join(DIRECTORY, '..', 'include', 'partitions.sql'), encoding='utf-8') as shapes:
+            cursor.execute(shapes.read())
+    for application in applications:
         for statement in application.set_up():
             if statement:
                 cursor.execute(statement)
@@ -571,7 +573,7 @@ class Search:
     """Tries histories until time is up or one fails."""
 
     def __init__(self, options, names):
-        self.options, self.histories, self.connection = options, histories(names), database()
+        self.options, self.histories, self.connection = options, histories(names), database(names)
         self.began, self.tried, self.steps, self.failed = time.monotonic(), 0, 0, {}
         self.seen = collections.Counter()       # events
 

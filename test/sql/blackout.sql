@@ -24,13 +24,13 @@ $$;
 CREATE VIEW state AS
 SELECT c.name, c.status, string_agg(m.status, ' ' ORDER BY k.full_number) AS messages
 FROM campaigns AS c JOIN messages AS m ON m.campaign_id = c.id JOIN contacts AS k ON k.id = m.contact_id
-GROUP BY c.id ORDER BY c.name COLLATE "C";
+GROUP BY c.id, c.name, c.status;
 
 -- Off, which is the default: silence is silence.
 CALL campaign('off', 'sent delivered');
 SELECT messages_checked, messages_marked, campaigns_closed
 FROM campaign_check_expired_interactions(as_of => '2025-01-02 01:00+00');
-SELECT * FROM state;
+SELECT * FROM state ORDER BY name COLLATE "C";
 SELECT count(*) FROM campaign_blackout;
 
 -- On: nothing has come in, so nobody is marked.
@@ -42,7 +42,7 @@ FROM campaign_check_expired_interactions(as_of => '2025-01-02 01:00+00', dry_run
 SELECT count(*) AS events FROM campaign_event WHERE event = 'error';
 SELECT messages_checked, messages_marked, campaigns_updated
 FROM campaign_check_expired_interactions(as_of => '2025-01-02 01:00+00');
-SELECT * FROM state WHERE name <> 'off';
+SELECT * FROM state WHERE name <> 'off' ORDER BY name COLLATE "C";
 -- It is told of once, with one of the campaigns that it holds.
 SELECT messages_checked, messages_marked, campaigns_updated
 FROM campaign_check_expired_interactions(as_of => '2025-01-02 02:00+00');
@@ -88,7 +88,7 @@ CALL trial('a draft', $$INSERT INTO campaigns (id, name, status) VALUES (id('dra
 CALL campaign('at last', 'sent pending read');
 SELECT messages_marked, campaigns_closed FROM campaign_check_timeout(as_of => '2025-01-03 01:00+00', dry_run => true);
 SELECT messages_marked, campaigns_closed FROM campaign_check_timeout(as_of => '2025-01-03 01:00+00');
-SELECT * FROM state WHERE name IN ('first', 'second', 'at last');
+SELECT * FROM state WHERE name IN ('first', 'second', 'at last') ORDER BY name COLLATE "C";
 SELECT name, status_to, reason, details ->> 'unproven' AS unproven, details ->> 'failed_by_us' AS failed_by_us
 FROM campaign_event JOIN campaigns AS c ON c.id::text = campaign_id
 WHERE event = 'closed' AND name IN ('first', 'second', 'at last') ORDER BY name COLLATE "C";
@@ -136,14 +136,14 @@ SELECT batch_size FROM campaign_alter('public', 'batch_size', '2');
 SET client_min_messages = error;
 CALL campaign_run_sweeps('public', force => true);
 RESET client_min_messages;
-SELECT * FROM state WHERE name IN ('young', 'old');
+SELECT * FROM state WHERE name IN ('young', 'old') ORDER BY name COLLATE "C";
 SELECT name, event, details ->> 'unproven' AS unproven FROM campaign_event JOIN campaigns AS c ON c.id::text = campaign_id
 WHERE event <> 'stalled' ORDER BY name COLLATE "C", event;
 UPDATE messages SET read_at = now() WHERE campaign_id = id('young') AND contact_id = id('1');
 SET client_min_messages = error;
 CALL campaign_run_sweeps('public', force => true);
 RESET client_min_messages;
-SELECT * FROM state WHERE name = 'young';
+SELECT * FROM state WHERE name = 'young' ORDER BY name COLLATE "C";
 
 -- Without a column that tells when something came in, it cannot be set ...
 SELECT blackout_after FROM campaign_alter('public', 'blackout_after', NULL);

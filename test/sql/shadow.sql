@@ -195,6 +195,7 @@ CREATE SCHEMA other;
 SELECT source FROM campaign_create_tables('other');
 SELECT * FROM campaign_shadow_report();
 SELECT * FROM campaign_shadow_report('other');
+SET client_min_messages = warning;
 ALTER TABLE messages DROP COLUMN status CASCADE;
 SELECT * FROM campaign_shadow_report('shop');
 SELECT campaign_detach('shop');

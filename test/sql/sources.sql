@@ -126,11 +126,11 @@ CREATE TABLE campaigns_before AS TABLE north.campaigns;
 CREATE TABLE messages_before AS TABLE north.messages;
 CREATE VIEW shadow AS SELECT name, event, status_from, status_to, reason, at, details ->> 'messages' AS messages,
 	details ->> 'number' AS number
-FROM campaign_event JOIN north.campaigns ON campaigns.id::text = campaign_id WHERE shadow ORDER BY campaign_event.id;
+FROM campaign_event JOIN north.campaigns ON campaigns.id::text = campaign_id WHERE shadow;
 SELECT campaigns_checked, campaigns_closed FROM campaign_check_sending('north', '2025-01-01 12:00+00');
 SELECT campaigns_closed, messages_marked FROM campaign_check_expired_interactions('north', '2025-01-02 01:30+00');
 SELECT campaigns_resumed FROM campaign_recover_interrupted('north', '2025-01-02 01:30+00');
-TABLE shadow;
+SELECT * FROM shadow ORDER BY at, event;
 -- Once a change: the same again is not recorded again, whichever sweep comes by.
 SELECT campaigns_closed FROM campaign_check_sending('north', '2025-01-02 01:40+00');
 SELECT messages_marked FROM campaign_check_expired_interactions('north', '2025-01-02 01:40+00');
@@ -140,7 +140,7 @@ FROM campaign_update_status(id('complete'), 'north', '2025-01-02 01:40+00');
 SELECT count(*) FROM shadow;
 -- A change is: one more is silent.
 SELECT messages_marked FROM campaign_check_expired_interactions('north', '2025-01-03 01:30+00');
-SELECT name, event, at, messages FROM shadow OFFSET 3;
+SELECT name, event, at, messages FROM shadow ORDER BY at, event OFFSET 3;
 -- Nothing of the application's was changed, and nobody was notified: every
 -- event is a shadow.
 SELECT count(*) AS campaigns_unchanged FROM (TABLE campaigns_before INTERSECT TABLE north.campaigns) AS c;

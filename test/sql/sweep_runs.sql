@@ -97,7 +97,7 @@ CREATE PROCEDURE made_way(sweep text, open boolean, after text) LANGUAGE sql AS 
 	INSERT INTO campaign_sweep_run (source, sweep, started_at, campaigns_checked, campaigns_updated, resume)
 	VALUES ('public', sweep, now() - interval '10 minutes', 20, 10, jsonb_build_object('open', open, 'after', after));
 $$;
-CREATE VIEW in_order AS SELECT name, status, failed_count FROM campaigns ORDER BY id;
+\set in_order 'SELECT name, status, failed_count FROM campaigns ORDER BY id;'
 CALL campaign('a', 'failed', start => now());
 CALL campaign('b', 'failed', start => now());
 CALL campaign('c', 'failed', start => now());
@@ -105,17 +105,17 @@ TRUNCATE campaign_sweep_run;
 CALL made_way('sending', true, id('c')::text);
 SELECT sweep, state, failures, next_run_at = now() AS at_once FROM campaign_sweep_status(as_of => now()) WHERE sweep = 'sending';
 CALL campaign_run_sweeps();
-TABLE in_order;
+:in_order
 SELECT runs, finished, checked, updated, closed FROM runs WHERE sweep = 'sending';
 SELECT resume IS NULL AS over, started_at < now() - interval '9 minutes' AS as_it_began FROM campaign_sweep_run WHERE sweep = 'sending';
 CALL campaign_run_sweeps();
-TABLE in_order;
+:in_order
 SELECT runs, finished, checked, updated, closed FROM runs WHERE sweep = 'sending';
 -- It may have been at those that settle.
 UPDATE messages SET status = 'read';
 CALL made_way('sending', false, id('c')::text);
 CALL campaign_run_sweeps();
-TABLE in_order;
+:in_order
 SELECT runs, finished, checked, updated, closed FROM runs WHERE sweep = 'sending';
 -- Where it was is nowhere, the campaigns having got other keys: so it goes on with
 -- the first.  So does one that did not come as far as the first.
@@ -124,11 +124,11 @@ CALL campaign('a', 'failed', start => now());
 TRUNCATE campaign_sweep_run;
 CALL made_way('sending', true, '12');
 CALL campaign_run_sweeps();
-TABLE in_order;
+:in_order
 CALL campaign('c', 'sent', start => now() - interval '30 hours');
 CALL made_way('expired', false, NULL);
 CALL campaign_run_sweeps();
-TABLE in_order;
+:in_order
 SELECT sweep, runs, finished, checked, updated, closed FROM runs WHERE sweep = 'expired';
 -- A run that somebody asked for is one of its own, and the last.
 CALL made_way('sending', true, id('c')::text);

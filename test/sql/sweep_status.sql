@@ -98,5 +98,6 @@ SELECT DISTINCT source, error FROM campaign_sweep_status('bert');
 SET ROLE regress_cac_bert;
 SELECT count(*) FROM campaign_sweep_status;
 RESET ROLE;
+SET client_min_messages = warning;
 DROP OWNED BY regress_cac_anna, regress_cac_bert CASCADE;
 DROP ROLE regress_cac_anna, regress_cac_bert, regress_cac_monitor;
