@@ -97,12 +97,19 @@ missing_to_build() {
 	usable_pg_config "$PG_CONFIG" || say "postgresql-server-dev-$pg_major"
 }
 
+# What Debian packages as EXTENSION of PostgreSQL, if the server to use is Debian's too
+# (or none is there yet) and does not have it: another finds no package's files.
+missing_extension() {
+	local share
+	share=$(pg_dir sharedir)
+	[[ -n $share && $share != /usr/share/postgresql/* ]] || [ -f "$share/extension/$1.control" ] ||
+		say "postgresql-$pg_major-${1#pg_}"
+}
+
 # The packages without which some tests cannot run.
 missing_to_test() {
-	local extensions
-	extensions=$(pg_dir sharedir)/extension
-	[ -f "$extensions/pgtap.control" ] || say "postgresql-$pg_major-pgtap"
-	[ -f "$extensions/pg_cron.control" ] || say "postgresql-$pg_major-cron"
+	missing_extension pgtap
+	missing_extension pg_cron
 	have prove || say perl
 	perl -MIPC::Run -e 1 2>/dev/null || say libipc-run-perl
 	have pg_prove || say libtap-parser-sourcehandler-pgtap-perl
@@ -113,7 +120,7 @@ missing_to_test() {
 
 # Those without which some of the benchmark's contenders and pictures are missing.
 missing_to_bench() {
-	[ -f "$(pg_dir sharedir)/extension/pg_cron.control" ] || say "postgresql-$pg_major-cron"
+	missing_extension pg_cron
 	/usr/bin/python3 -c 'import psycopg2' 2>/dev/null || say python3-psycopg2
 	have gnuplot || say gnuplot-nox
 }
