@@ -286,17 +286,21 @@ check_contacts(Source *source, const Placement *placement)
 }
 
 /*
- * The first of the tables that is distributed, NUM_SOURCE_TABLES if none is.
+ * Is one of the tables distributed?  "first" becomes the first that is.
  * Interactions that every node has can go with tables that are here.
  */
-static SourceTable
-first_distributed(const Placement placement[NUM_SOURCE_TABLES])
+static bool
+any_distributed(const Placement placement[NUM_SOURCE_TABLES], SourceTable *first)
 {
 	for (int i = TABLE_CAMPAIGNS; i <= TABLE_INTERACTIONS; i++)
-		if (placement[i].how != DISTRIBUTED_NOT &&
-			!(i == TABLE_INTERACTIONS && placement[i].how == DISTRIBUTED_REFERENCE))
-			return i;
-	return NUM_SOURCE_TABLES;
+	{
+		if (placement[i].how == DISTRIBUTED_NOT ||
+			(i == TABLE_INTERACTIONS && placement[i].how == DISTRIBUTED_REFERENCE))
+			continue;
+		*first = i;
+		return true;
+	}
+	return false;
 }
 
 /*
@@ -311,14 +315,13 @@ void
 cac_load_distribution(Source *source)
 {
 	Placement	placement[NUM_SOURCE_TABLES] = {0};
-	SourceTable other;
+	SourceTable other = TABLE_CAMPAIGNS;
 
 	if (source->table[TABLE_CAMPAIGNS] == NULL ||
 		source->table[TABLE_MESSAGES] == NULL || !citus_exists())
 		return;
 	read_placements(source, placement);
-	other = first_distributed(placement);
-	if (other == NUM_SOURCE_TABLES)
+	if (!any_distributed(placement, &other))
 		return;
 	source->distributed = true;
 	source->interactions_keyed = placement[TABLE_INTERACTIONS].how == DISTRIBUTED_HASH;
