@@ -124,9 +124,11 @@ quietly() {
 	log=$("$@" 2>&1) || { tail -n 30 <<<"$log"; return 1; }
 }
 
-# What a system needs besides its files.
+# What a system needs besides its files; mounted itself, as else nothing in there
+# can have mounts of its own (test/run has a disk to be filled).
 mount_all() {
-	mount -t proc proc "$1/proc" &&
+	mount --bind "$1" "$1" &&
+		mount -t proc proc "$1/proc" &&
 		mkdir -p "$1/dev/shm" "$1/dev/pts" &&
 		mount -t tmpfs -o mode=1777 tmpfs "$1/dev/shm" &&
 		mount -t devpts -o newinstance,ptmxmode=0666 devpts "$1/dev/pts"
