@@ -24,7 +24,7 @@ typedef struct DatabaseEntry
 	uint32		scan;			/* the latest scan that saw it */
 } DatabaseEntry;
 
-extern void cac_databases_allocate(const SlotReport *slots);
+extern void cac_databases_allocate(const SlotReport *slot_reports);
 extern DatabaseEntry *cac_database_find(Oid dboid);
 
 /* which there are */

@@ -174,11 +174,14 @@ cac_report_processes(ReturnSetInfo *rsinfo, const HintCounters *hints)
 	LauncherReport launcher;
 	WorkerReport *workers;
 	int			nworkers = 0;
-	int			i;
 
 	workers = cac_report_slots(&launcher, &nworkers);
-	report_launcher(rsinfo, workers ? &launcher : NULL, workers ? hints : NULL,
-					privileged);
-	for (i = 0; i < nworkers; i++)
+	if (workers == NULL)
+	{
+		report_launcher(rsinfo, NULL, NULL, privileged);
+		return;
+	}
+	report_launcher(rsinfo, &launcher, hints, privileged);
+	for (int i = 0; i < nworkers; i++)
 		report_worker(rsinfo, &workers[i], privileged);
 }

@@ -85,7 +85,7 @@ load_triggers(Source *source, SourceTable table)
 	{
 		const Trigger *trigger = &rel->trigdesc->triggers[i];
 
-		if (trigger == ours)
+		if (ours != NULL && trigger == ours)
 			source->hinted = (trigger->tgenabled == TRIGGER_FIRES_ON_ORIGIN ||
 							  trigger->tgenabled == TRIGGER_FIRES_ALWAYS) &&
 				cac_source_words_plain(source, "status") &&

@@ -19,8 +19,10 @@
 static void
 parse(const char *version, int *major, int *minor)
 {
-	*major = *minor = 0;
-	(void) sscanf(version, "%d.%d", major, minor);
+	char	   *rest;
+
+	*major = (int) strtol(version, &rest, 10);
+	*minor = *rest == '.' ? (int) strtol(rest + 1, NULL, 10) : 0;
 }
 
 /*

@@ -395,7 +395,7 @@ class Call:
     # What is done before
 
     def disturb(self):
-        v, world = self.v, self.world
+        v = self.v
         statements = []
         if v.chance(0.4):
             name, value = v.rng.choice(SETTINGS)

@@ -46,16 +46,18 @@ for my $round (1 .. rounds(2))
 	@hogs = map { psql_in_background('SELECT pg_advisory_lock_shared(7)') } 1 .. 14;
 	logged($node, qr/FATAL:  53300: /, $before, "round $round: the server is out of connections");
 	$session->query_safe(bulk_campaigns(0));
-	is($session->query_safe(<<'END'), '10|0', '... and with all of them taken still, what fell due is closed');
-DO $$
+	# 20 ms each; what was in error is tried again after a minute
+	my $polls = 45 * $PostgreSQL::Test::Utils::timeout_default;
+	is($session->query_safe(<<"END"), '10|0', '... and with all of them taken still, what fell due is closed');
+DO \$\$
 BEGIN
-	FOR i IN 1 .. 2000 LOOP
+	FOR i IN 1 .. $polls LOOP
 		PERFORM pg_sleep(0.02), pg_stat_clear_snapshot();
 		PERFORM set_config('proof.found', (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')
 			|| '|' || (SELECT count(*) FROM bulk.campaigns WHERE status = 'sending'), false);
 		EXIT WHEN current_setting('proof.found') = '10|0';
 	END LOOP;
-END $$;
+END \$\$;
 SHOW proof.found
 END
 	$session->query_safe('SELECT pg_advisory_unlock(7)');

@@ -181,8 +181,9 @@ SKIP:
 	my ($listed) = run_command([ 'python3', '-c',
 			'import sys, zipfile; print("\n".join(n for n in zipfile.ZipFile(sys.argv[1]).namelist() if not n.endswith("/")))',
 			"$clone/$zip" ]);
-	my @files = split /\n/, $listed;
-	my @elsewhere = grep { !s/^\Q$name-$meta->{version}\E\/// } @files;
+	my $top = "$name-$meta->{version}/";
+	my @elsewhere = grep { index($_, $top) != 0 } split /\n/, $listed;
+	my @files = map { s/^\Q$top\E//r } split /\n/, $listed;
 	is("@elsewhere", '', 'with one directory in it, of name and version');
 	my %there = map { $_ => 1 } @files;
 	my @missing = grep { !$there{$_} }
