@@ -342,6 +342,8 @@ run_reported_cycle(MemoryContext context, bool *installed)
 	stop_reason = STOP_NOT;
 	in_cycle = true;
 	MemoryContextSwitchTo(context);
+	/* SPI's memory goes with it, even where an abort took the connection */
+	PortalContext = context;
 
 	PG_TRY();
 	{
@@ -368,6 +370,7 @@ run_reported_cycle(MemoryContext context, bool *installed)
 	PG_END_TRY();
 
 	in_cycle = false;
+	PortalContext = NULL;
 	MemoryContextSwitchTo(TopMemoryContext);
 	MemoryContextReset(context);
 	cac_progress_end();
