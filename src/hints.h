@@ -42,6 +42,7 @@ typedef struct TrackedCampaign
 	int64		count_usec;		/* how long that took */
 	Oid			id_type;		/* of the messages' ids; another one voids both */
 	bool		nothing_pending;	/* when it was counted */
+	bool		unwitnessed;	/* then it stayed open though no message kept it */
 	TimestampTz next_expiry;	/* no message in flight, but those of contacts
 								 * who have answered, was sent before; 0:
 								 * unknown */

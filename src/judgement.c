@@ -224,9 +224,12 @@ cac_write_judged(const Judgement *j, const char *status,
 void
 cac_note_tally(const Judgement *j)
 {
+	VerdictReason reason = j->verdict.reason;
+
 	if (j->verdict.status == CAMPAIGN_OPEN)
-		cac_note_count(j->source, j->key, &j->verdict.tally, j->count_usec,
-					   j->request->as_of);
+		cac_note_count(j->source, j->key, &j->verdict.tally,
+					   reason == REASON_EMPTY || reason == REASON_FILLING,
+					   j->count_usec, j->request->as_of);
 	else
 		cac_forget_closed(j->source, j->key);
 }

@@ -4,7 +4,8 @@
  *
  * A campaign is first looked at without a lock.  Most of the time there is
  * nothing to do and that was all: no row of the application's is touched.  A
- * dry run ends here too.  Otherwise, in this order and in one READ COMMITTED
+ * dry run ends here too.  Where no message is left that keeps it open, the look
+ * does without a tally.  Otherwise, in this order and in one READ COMMITTED
  * transaction:
  *
  *	1. the campaign's row is locked FOR NO KEY UPDATE, skipping or waiting;
@@ -283,7 +284,7 @@ count_for_statistics(Judgement *j)
 	verdict->status = j->facts.status;
 	verdict->reason = REASON_AWAITING;
 	verdict->refresh_statistics = true;
-	cac_note_count(j->source, j->key, &verdict->tally,
+	cac_note_count(j->source, j->key, &verdict->tally, false,
 				   INSTR_TIME_GET_MICROSEC(after), j->request->as_of);
 }
 
@@ -422,6 +423,18 @@ look_at_statistics(Judgement *j)
 }
 
 /*
+ * No message keeps the campaign open, so it is about to be closed: it is
+ * counted only once, under its lock.  Unless it was before, and stayed open.
+ */
+static bool
+about_to_close(const Judgement *j)
+{
+	return j->request->by_witness && j->request->sweep == SWEEP_SENDING &&
+		!j->request->dry_run && j->facts.status == CAMPAIGN_OPEN &&
+		!cac_stays_open_unwitnessed(j->source, j->key);
+}
+
+/*
  * Decide without a lock whether there is anything to do.
  */
 static bool
@@ -449,6 +462,8 @@ look(Judgement *j)
 		if (j->request->count_only)
 			return false;
 	}
+	if (about_to_close(j))
+		return true;
 	cac_count_and_decide(j, PHASE_PLAN);
 	note_blackout(j);
 	outcome->messages_checked = j->tally.aged + j->verdict.fail;

@@ -312,8 +312,24 @@ cac_note_change(const Source *source, Datum key)
 	{
 		tracked.next_expiry = 0;
 		tracked.nothing_pending = false;
+		tracked.unwitnessed = false;
 		cac_hint_track(&hint, &tracked);
 	}
+}
+
+/*
+ * cac_stays_open_unwitnessed
+ *		Has an open campaign no message that keeps it open, and stays so all the
+ *		same?  So it is until it has messages, and total_recipients of them.
+ */
+bool
+cac_stays_open_unwitnessed(const Source *source, Datum key)
+{
+	TrackedCampaign tracked;
+	HintKey		hint;
+
+	recall(source, key, &hint, &tracked);
+	return tracked.unwitnessed;
 }
 
 /*
@@ -322,7 +338,7 @@ cac_note_change(const Source *source, Datum key)
  */
 void
 cac_note_count(const Source *source, Datum key, const CampaignTally *tally,
-			   int64 usec, TimestampTz as_of)
+			   bool unwitnessed, int64 usec, TimestampTz as_of)
 {
 	TrackedCampaign tracked;
 	HintKey		hint;
@@ -331,6 +347,7 @@ cac_note_count(const Source *source, Datum key, const CampaignTally *tally,
 	tracked.counted_at = as_of;
 	tracked.count_usec = usec;
 	tracked.nothing_pending = tally->pending == 0;
+	tracked.unwitnessed = unwitnessed;
 	cac_hint_track(&hint, &tracked);
 }
 

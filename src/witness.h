@@ -27,8 +27,9 @@ extern void cac_note_due(const Source *source, Datum key,
 extern bool cac_witness_holds(Source *source, Datum key,
 							  const CampaignFacts *facts);
 extern void cac_note_count(const Source *source, Datum key,
-						   const CampaignTally *tally, int64 usec,
-						   TimestampTz as_of);
+						   const CampaignTally *tally, bool unwitnessed,
+						   int64 usec, TimestampTz as_of);
+extern bool cac_stays_open_unwitnessed(const Source *source, Datum key);
 extern void cac_note_change(const Source *source, Datum key);
 extern TimestampTz cac_count_not_before(const Source *source, Datum key);
 extern void cac_forget_closed(const Source *source, Datum key);
