@@ -450,6 +450,10 @@ cac_catalog_execute(CatalogQuery *query, CatalogArguments *arguments)
 	require_extension();
 	cac_enter(extension.owner, SECURITY_LOCAL_USERID_CHANGE,
 			  "pg_catalog, pg_temp", &saved);
+	/* a plan made while a table was empty has to do when a sweep has filled it */
+	(void) set_config_option("enable_seqscan", "off",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 
 	if (query->plan != NULL && query->generation != extension.generation)
 	{
