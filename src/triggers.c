@@ -448,16 +448,6 @@ is_in_flight(MessageState state)
 }
 
 /*
- * Has a message of that type, in that state, ended its contact's cycle already?
- */
-static bool
-has_ended_cycle(MessageType type, MessageState state)
-{
-	return state == MESSAGE_FAILED || state == MESSAGE_NO_INTERACTION ||
-		(type == MESSAGE_TYPE_2 && is_in_flight(state));
-}
-
-/*
  * What it may mean to a campaign that one of its messages, of type 1 or 2,
  * went from one state to another: flags of a hint.
  */
@@ -477,8 +467,7 @@ hint_flags(MessageType type, MessageState before, MessageState after,
 	else if (none_pending_completes && (is_waiting(before) || before == MESSAGE_ABSENT))
 		check = true;
 	else						/* does it end its contact's cycle? */
-		check = !has_ended_cycle(type, before) &&
-			(type == MESSAGE_TYPE_2 || !is_in_flight(after));
+		check = type == MESSAGE_TYPE_2 || !is_in_flight(after);
 	return HINT_CHANGED | (check ? HINT_CHECK : 0);
 }
 
