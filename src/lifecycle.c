@@ -424,14 +424,38 @@ look_at_statistics(Judgement *j)
 
 /*
  * No message keeps the campaign open, so it is about to be closed: it is
- * counted only once, under its lock.  Unless it was before, and stayed open.
+ * counted only once, under its lock.  Unless it was before, and stayed open;
+ * or it is held by somebody for so long that the lock would be waited for.
  */
 static bool
 about_to_close(const Judgement *j)
 {
 	return j->request->by_witness && j->request->sweep == SWEEP_SENDING &&
-		!j->request->dry_run && j->facts.status == CAMPAIGN_OPEN &&
+		j->request->lock == LOCK_SKIP && !j->request->dry_run &&
+		j->facts.status == CAMPAIGN_OPEN &&
 		!cac_stays_open_unwitnessed(j->source, j->key);
+}
+
+/*
+ * Count the campaign without a lock: is there anything to do?  Where nothing is
+ * to be done, or nothing may be, that is reported.
+ */
+static bool
+plan(Judgement *j)
+{
+	cac_count_and_decide(j, PHASE_PLAN);
+	note_blackout(j);
+	j->outcome->messages_checked = j->tally.aged + j->verdict.fail;
+	if (!j->request->dry_run && worth_acting(j))
+		return true;
+
+	if (j->request->by_witness)
+		cac_note_tally(j);
+	report_plan(j);
+	if (j->request->shadow)
+		cac_record_shadow(j);
+	cac_report_campaign(j, false);
+	return false;
 }
 
 /*
@@ -462,21 +486,8 @@ look(Judgement *j)
 		if (j->request->count_only)
 			return false;
 	}
-	if (about_to_close(j))
-		return true;
-	cac_count_and_decide(j, PHASE_PLAN);
-	note_blackout(j);
-	outcome->messages_checked = j->tally.aged + j->verdict.fail;
-	if (!j->request->dry_run && worth_acting(j))
-		return true;
-
-	if (j->request->by_witness)
-		cac_note_tally(j);
-	report_plan(j);
-	if (j->request->shadow)
-		cac_record_shadow(j);
-	cac_report_campaign(j, false);
-	return false;
+	j->unplanned = about_to_close(j);
+	return j->unplanned || plan(j);
 }
 
 static void
@@ -504,6 +515,8 @@ judge(Judgement *j)
 		return;
 	if (lock_and_act(j))
 		cac_report_campaign(j, true);
+	else if (j->outcome->skipped && j->unplanned)
+		j->outcome->skipped = plan(j);	/* held, but with nothing to do */
 }
 
 /*

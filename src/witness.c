@@ -148,6 +148,7 @@ cac_kept_open(Source *source, Datum key, SweepKind sweep,
 		message = cac_find_witness(source, key, awaits,
 								   tracked.witness[0] ? tracked.witness : NULL);
 		remember_message(tracked.witness, message ? message : "");
+		tracked.unwitnessed &= message == NULL;
 	}
 	else
 	{
@@ -312,7 +313,6 @@ cac_note_change(const Source *source, Datum key)
 	{
 		tracked.next_expiry = 0;
 		tracked.nothing_pending = false;
-		tracked.unwitnessed = false;
 		cac_hint_track(&hint, &tracked);
 	}
 }
@@ -321,6 +321,8 @@ cac_note_change(const Source *source, Datum key)
  * cac_stays_open_unwitnessed
  *		Has an open campaign no message that keeps it open, and stays so all the
  *		same?  So it is until it has messages, and total_recipients of them.
+ *
+ * Of one that there was no room to remember, it must be assumed.
  */
 bool
 cac_stays_open_unwitnessed(const Source *source, Datum key)
@@ -328,8 +330,8 @@ cac_stays_open_unwitnessed(const Source *source, Datum key)
 	TrackedCampaign tracked;
 	HintKey		hint;
 
-	recall(source, key, &hint, &tracked);
-	return tracked.unwitnessed;
+	cac_hint_key(source, key, &hint);
+	return !cac_hint_recall(&hint, &tracked) || tracked.unwitnessed;
 }
 
 /*

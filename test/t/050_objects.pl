@@ -19,8 +19,8 @@ my $node = preloaded_node('main', "campaign_autoclose.max_workers = 4\n");
 $node->start;
 $node->safe_psql('postgres', 'CREATE ROLE anna; CREATE ROLE bert');
 
-# A database whose worker is busy for half a minute, as anna.  The tables are in
-# a schema of their own.
+# A database that keeps a worker busy for half a minute, as anna, once its sweep
+# is switched on.  The tables are in a schema of their own.
 sub busy_database
 {
 	my ($db) = @_;
@@ -32,7 +32,7 @@ GRANT ALL ON DATABASE $db TO anna;
 CREATE SCHEMA shop AUTHORIZATION anna;
 SET ROLE anna;
 SELECT FROM campaign_create_tables('shop');
-SELECT (campaign_alter('shop', sweep || '_every', NULL)).mode FROM unnest('{expired,timeout,interrupted}'::text[]) AS sweep;
+SELECT (campaign_alter('shop', sweep || '_every', NULL)).mode FROM unnest('{expired,timeout,sending,interrupted}'::text[]) AS sweep;
 CREATE FUNCTION shop.slow() RETURNS trigger LANGUAGE plpgsql AS \$\$
 BEGIN
 	PERFORM pg_sleep(0.05);
@@ -47,7 +47,6 @@ WITH campaign AS (
 	SELECT 'sending', now() - interval '1 hour' FROM generate_series(1, 600) RETURNING id
 )
 INSERT INTO shop.messages (campaign_id, status) SELECT id, 'failed' FROM campaign;
-SELECT FROM campaign_alter('shop', 'sending_every', '1 s');
 END
 	return;
 }
@@ -58,6 +57,7 @@ sub in_mid_sweep
 	my ($db, $statement) = @_;
 	my ($started, $status, $stderr);
 
+	$node->safe_psql($db, "SELECT FROM campaign_alter('shop', 'sending_every', '1 s')");
 	eventually($node, $db, "SELECT campaigns_done BETWEEN 1 AND campaigns_total - 50
 		FROM campaign_worker WHERE database = '$db' AND sweep = 'sending' AND state = 'running'",
 		"a worker is in mid-sweep: $statement");
