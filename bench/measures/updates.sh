@@ -2,37 +2,84 @@
 #
 # What the application's own updates lose.
 
-# Prints the processor time that the server has used so far, in ticks: that of
-# the processes that have ended, and of those that run.  One that ends just then
-# may be missed or counted twice, so it is read until it stands still.
-server_ticks() {
-	local postmaster ticks=0 last _
-	read -r postmaster <"$SANDBOX/cluster/postmaster.pid"
-	for _ in {1..20}; do
-		last=$ticks
-		ticks=$(cat /proc/[0-9]*/stat 2>/dev/null | awk -v postmaster="$postmaster" '
-			{ rest = $0; sub(/.*\) /, "", rest); split(rest, f, " ") }
-			f[2] == postmaster { ticks += f[12] + f[13] }
-			$1 == postmaster { ticks += f[12] + f[13] + f[14] + f[15] }
-			END { print ticks }')
-		[ $((ticks - last)) -gt 3 ] || [ "$ticks" -lt "$last" ] || break
-		sleep 0.02
-	done
-	say "$ticks"
+# client SECONDS SYNCHRONOUS_COMMIT DATABASE: two clients make updates; pgbench tells in
+# $SANDBOX/rate.DATABASE how many.
+client() {
+	PGOPTIONS="-c synchronous_commit=$2" exec pgbench -n -M prepared -c 2 -j 2 -T "$1" \
+		-f bench/measures/updates.pgbench -D first=1 -D last=$((200 * 600 + 200 * 100)) "$3" >"$SANDBOX/rate.$3" 2>&1
 }
 
-# rate DATABASE SECONDS SYNCHRONOUS_COMMIT: prints how many updates a second two
-# clients make, how many they make in a second of the server's processor time, the
-# worker's included, and how many bytes of WAL each takes.
+# updates_of DATABASE: prints how many its clients have made.
+updates_of() { sed -n 's/^number of transactions actually processed: //p' "$SANDBOX/rate.$1" | grep .; }
+
+# by_turns SECONDS SYNCHRONOUS_COMMIT DATABASE DATABASE: clients of both are there all the
+# time, and take turns of a tenth of a second.  From one second to the next a shared
+# machine is faster or slower by more than what is looked for.  It is the clients who
+# are stopped, by a signal, and never a process of the server.
+by_turns() {
+	local turn=0 clients=()
+	(client "$1" "$2" "$3") &
+	clients+=($!)
+	(client "$1" "$2" "$4") &
+	clients+=($!)
+	kill -STOP "${clients[1]}"
+	while kill -0 "${clients[0]}" 2>/dev/null && kill -0 "${clients[1]}" 2>/dev/null; do
+		sleep 0.1
+		look_at_worker
+		kill -STOP "${clients[turn]}"
+		turn=$((1 - turn))
+		kill -CONT "${clients[turn]}"
+	done 2>/dev/null
+	kill -CONT "${clients[@]}" 2>/dev/null
+	wait "${clients[0]}" && wait "${clients[1]}"
+}
+
+# The processor time that each process of the extension has used, in ticks; one that has
+# ended stays.
+declare -A ticks_of=()
+look_at_worker() {
+	local postmaster pid title stat fields
+	read -r postmaster <"$SANDBOX/cluster/postmaster.pid"
+	for pid in $(<"/proc/$postmaster/task/$postmaster/children"); do
+		IFS= read -r -d '' title <"/proc/$pid/cmdline"
+		[[ $title = *"$EXTENSION"* ]] || continue
+		read -r stat <"/proc/$pid/stat" || continue
+		read -r -a fields <<<"${stat##*) }"
+		ticks_of[$pid]=$((fields[11] + fields[12]))
+	done 2>/dev/null
+}
+
+# Leaves in $ticks how much all of them have used.
+count_ticks() {
+	local pid
+	look_at_worker
+	ticks=0
+	for pid in "${!ticks_of[@]}"; do ticks=$((ticks + ticks_of[$pid])); done
+}
+
+# rate UPDATES SECONDS [TICKS]: prints how many updates that is in a second of their turns,
+# less the share of the processors that the ticks are.
 rate() {
-	local ticks bytes
-	ticks=$(server_ticks) bytes=$(wal)
-	PGOPTIONS="-c synchronous_commit=$3" pgbench -n -M prepared -c 2 -j 2 -T "$2" \
-		-f bench/measures/updates.pgbench -D first=1 -D last=$((200 * 600 + 200 * 100)) "$1" >"$SANDBOX/rate" 2>&1 || return
-	awk -v ticks=$(($(server_ticks) - ticks)) -v bytes=$(($(wal) - bytes)) -v hertz="$(getconf CLK_TCK)" '
-		/^number of transactions actually processed/ { n = $NF }
-		/^tps/ { rate = $3 }
-		END { print rate, n * hertz / ticks, bytes / n }' "$SANDBOX/rate"
+	awk -v n="$1" -v seconds="$2" -v ticks="${3:-0}" -v hertz="$(getconf CLK_TCK)" -v processors="$(nproc)" \
+		'BEGIN { print n / (seconds / 2) * (1 - ticks / hertz / seconds / processors) }'
+}
+
+# update_rounds NAME SYNCHRONOUS_COMMIT ROUNDS SECONDS DATABASE: samples the updates of a
+# database, and of "without" beside it.  The extension's processes work in the turns of
+# both, on what is updated in one, so what they take from the processors is taken off.
+update_rounds() {
+	local round ticks before pair=("$5" without)
+	for ((round = 1; round <= $3; round++)); do
+		count_ticks
+		before=$ticks
+		by_turns "$4" "$2" "${pair[@]}" || return
+		count_ticks
+		ticks=$((ticks - before))
+		sample "$1 $5" "$round" "$(rate "$(updates_of "$5")" "$4" "$ticks")" &&
+			sample "$1 beside $5" "$round" "$(rate "$(updates_of without)" "$4")" &&
+			sample "$1 worker of $5" "$round" "$(awk -v ticks="$ticks" -v seconds="$4" -v hertz="$(getconf CLK_TCK)" 'BEGIN { print 100 * ticks / hertz / seconds }')" || return
+		pair=("${pair[1]}" "${pair[0]}")
+	done
 }
 
 # heap_only DATABASE: prints the share of updates that were heap-only, in %.
@@ -40,26 +87,13 @@ heap_only() {
 	sql "$1" -c "SELECT 100.0 * n_tup_hot_upd / n_tup_upd FROM pg_stat_user_tables WHERE relname = 'messages'"
 }
 
-# update_rounds NAME SYNCHRONOUS_COMMIT ROUNDS INDEXED SECONDS: samples the databases
-# by turns, the one with indexes in so many rounds only.  Rounds are short and many:
-# from one moment to the next a shared machine is faster or slower by more than what
-# is looked for.  What the worker has to count of a round it counts in the next, at
-# its beginning, as it is woken then and has nothing to do in between.
-update_rounds() {
-	local round side per_second per_cpu bytes order=(with without indexed)
-	local -A worker_of=([with]=on [without]=off [indexed]=off)
-	for ((round = 1; round <= $3; round++)); do
-		for side in "${order[@]}"; do
-			[ "$side" != indexed ] || [ "$round" -le "$4" ] || continue
-			worker "${worker_of[$side]}"
-			read -r per_second per_cpu bytes < <(rate "$side" "$5" "$2") &&
-				sample "$1 $side" "$round" "$per_second" &&
-				sample "$1 cpu $side" "$round" "$per_cpu" &&
-				sample "$1 wal $side" "$round" "$bytes" || return
-		done
-		order=("${order[1]}" "${order[0]}" "${order[2]}")
-	done
-	worker off
+# alone SIDE SECONDS: samples the WAL of an update, with nobody else there; besides, every
+# page is read, written and pruned once.
+alone() {
+	local bytes
+	sql "$1" -o /dev/null -c 'SELECT count(content) FROM messages' && (client "$2" off "$1") || return
+	bytes=$(wal)
+	(client "$2" off "$1") && sample "wal $1" 1 $((($(wal) - bytes) / $(updates_of "$1")))
 }
 
 # In three copies of one database: with the extension and its worker; without,
@@ -67,20 +101,20 @@ update_rounds() {
 # with the indexes of the set-based SQL.
 measure() {
 	local seconds side
-	seconds=$(size 2 1)
-	criterion "the application's updates with the extension / without" 'durable with' 'durable without' 0.5 '>=' 0.97
-	criterion '... where commits do not wait for the disk' 'lazy with' 'lazy without' 0.5 '' ''
-	criterion '... by processor time of the server' 'lazy cpu with' 'lazy cpu without' 0.5 '' ''
-	criterion '... with the indexes of the set-based SQL / without' 'durable indexed' 'durable without' 0.5 '' ''
-	criterion '... where commits do not wait for the disk' 'lazy indexed' 'lazy without' 0.5 '' ''
-	criterion 'updates a second without the extension' 'durable without' '' 0.5 '' ''
-	criterion '... where commits do not wait for the disk' 'lazy without' '' 0.5 '' ''
+	seconds=$(size 8 2)
+	criterion "the application's updates with the extension / without" 'durable with' 'durable beside with' 0.5 '>=' 0.97
+	criterion '... where commits do not wait for the disk' 'lazy with' 'lazy beside with' 0.5 '' ''
+	criterion '... of a processor, for the worker' 'lazy worker of with' '' 0.5 '' '' ' %'
+	criterion '... with the indexes of the set-based SQL / without' 'durable indexed' 'durable beside indexed' 0.5 '' ''
+	criterion '... where commits do not wait for the disk' 'lazy indexed' 'lazy beside indexed' 0.5 '' ''
+	criterion 'updates a second without the extension' 'durable beside with' '' 0.5 '' ''
+	criterion '... where commits do not wait for the disk' 'lazy beside with' '' 0.5 '' ''
 	criterion 'of which heap-only, with the extension' 'heap-only with' '' 0.5 '>=' 99 ' %'
 	criterion 'of which heap-only, without' 'heap-only without' '' 0.5 '' '' ' %'
 	criterion 'of which heap-only, with the indexes' 'heap-only indexed' '' 0.5 '' '' ' %'
-	criterion 'WAL of an update with the extension' 'lazy wal with' '' 0.5 '' '' ' bytes'
-	criterion '... without' 'lazy wal without' '' 0.5 '' '' ' bytes'
-	criterion '... with the indexes' 'lazy wal indexed' '' 0.5 '' '' ' bytes'
+	criterion 'WAL of an update with the extension' 'wal with' '' 0.5 '' '' ' bytes'
+	criterion '... without' 'wal without' '' 0.5 '' '' ' bytes'
+	criterion '... with the indexes' 'wal indexed' '' 0.5 '' '' ' bytes'
 	criterion 'indexes of messages, with the extension' 'indexes with' '' 0.5 '' '' ' MB'
 	criterion '... without' 'indexes without' '' 0.5 '' '' ' MB'
 	criterion '... with the indexes' 'indexes indexed' '' 0.5 '' '' ' MB'
@@ -95,11 +129,13 @@ measure() {
 	for side in without indexed; do
 		sql "$side" -c 'SET client_min_messages = warning' -c "DROP EXTENSION $EXTENSION CASCADE" || return
 	done
-	for side in with without indexed; do	# every page read, written and pruned once
-		sql "$side" -o /dev/null -c 'SELECT count(content) FROM messages' && rate "$side" "$(size 5 1)" off >/dev/null || return
-	done
-	update_rounds durable on "$(size 80 4)" "$(size 10 1)" "$seconds" &&
-		update_rounds lazy off "$(size 30 2)" "$(size 10 1)" "$seconds" || return
+	for side in with without indexed; do alone "$side" "$(size 5 1)" || return; done
+	update_rounds durable on "$(size 5 1)" "$seconds" indexed &&
+		update_rounds lazy off "$(size 5 1)" "$seconds" indexed &&
+		worker on &&
+		update_rounds durable on "$(size 30 2)" "$seconds" with &&
+		update_rounds lazy off "$(size 15 2)" "$seconds" with || return
+	worker off
 	for side in with without indexed; do
 		sample "heap-only $side" 1 "$(heap_only "$side")" &&
 			sample "indexes $side" 1 "$(sql "$side" -c "SELECT pg_indexes_size('messages') / 1e6")" || return
