@@ -8,7 +8,7 @@
 measure() {
 	local sizes n previous='' few rounds open
 	sizes=$(size '100 1000 10000 100000' '100 1000 10000')
-	rounds=$(size 15 5)
+	rounds=$(size 25 5)
 	few=$(size '100 1000 10000' '100 1000')	# more would take the slow ones minutes
 	criterion 'a sweep over 10,000 open campaigns' 'sweep s10000' '' 0.5 '<' 0.3 ' s'
 	for n in $sizes; do
@@ -28,10 +28,9 @@ measure() {
 	done
 	# shellcheck disable=SC2086
 	settle sweep &&
-		sql sweep -c "CALL bench.time_sweeps('{none$(printf ',s%s' $sizes)}', $rounds)" || return
+		sql sweep -c "CALL bench.time_sweeps('{none$(printf ',s%s' $sizes)}', $rounds, 10)" || return
 	for n in $sizes; do
-		sql sweep -c "CALL bench.time_lookups('s$n', $n, 10, $rounds)" &&
-			PGOPTIONS="-c search_path=s$n,public" sql sweep -c 'CALL by_id.learn_open()' || return
+		PGOPTIONS="-c search_path=s$n,public" sql sweep -c 'CALL by_id.learn_open()' || return
 	done
 	contend_open sweep "$rounds" "$sizes" by_id &&
 		contend_open sweep "$rounds" "$few" recount plpgsql task_queue || return

@@ -2,34 +2,69 @@
 -- Times sweeps and, next to them, what a lookup costs at the least.
 --
 
--- Rounds of one forced sweep over each of the sources, by turns.  The first
--- few make the witnesses known, and are not counted.  A minute must do, but for
--- three rounds at least.
-CREATE PROCEDURE bench.time_sweeps(sources name[], rounds integer, warming integer DEFAULT 3)
+-- Looks up one message of each campaign of a source by its primary key, through SPI;
+-- returns how many seconds that took.
+CREATE FUNCTION bench.look_up(source name, ids uuid[]) RETURNS float8 LANGUAGE plpgsql AS $$
+DECLARE
+	key uuid;
+	found_status text;
+	started timestamptz;
+BEGIN
+	PERFORM set_config('search_path', format('%I, public', source), true);
+	started := clock_timestamp();
+	FOREACH key IN ARRAY ids LOOP
+		SELECT m.status INTO STRICT found_status FROM messages AS m WHERE m.id = key;
+	END LOOP;
+	RETURN extract(epoch FROM clock_timestamp() - started);
+END
+$$;
+
+-- Rounds of one forced sweep over each of the sources, by turns; each followed, where
+-- it is told how many contacts a campaign has, by as many lookups as there are campaigns.
+-- The first few make the witnesses known, and are not counted.  A minute must do, but
+-- for three rounds at least.
+CREATE PROCEDURE bench.time_sweeps(sources name[], rounds integer, contacts bigint DEFAULT NULL, warming integer DEFAULT 3)
 LANGUAGE plpgsql AS $$
 DECLARE
 	source name;
 	began CONSTANT timestamptz := clock_timestamp();
 	started timestamptz;
-	seconds float8[] := '{}';
+	swept float8[] := '{}';
+	looked_up float8[] := '{}';
 	names name[] := '{}';
 	numbers integer[] := '{}';
+	ids uuid[];
 BEGIN
 	FOR round IN 1 - warming .. rounds LOOP
 		EXIT WHEN round > 3 AND clock_timestamp() > began + interval '1 minute';
 		FOREACH source IN ARRAY sources LOOP
+			IF contacts IS NOT NULL THEN
+				EXECUTE format('SELECT ARRAY(SELECT bench.id(''message'', (c - 1) * $1 + 1)
+					FROM generate_series(1, (SELECT count(*) FROM %I.campaigns)) AS c ORDER BY bench.id(''campaign'', c))', source)
+				INTO ids USING contacts;
+			END IF;
 			started := clock_timestamp();
 			CALL campaign_run_sweeps(source, force => true);
-			CONTINUE WHEN round < 1;
-			names := names || source;
-			numbers := numbers || round;
-			seconds := seconds || extract(epoch FROM clock_timestamp() - started)::float8;
+			IF round >= 1 THEN
+				names := names || source;
+				numbers := numbers || round;
+				swept := swept || extract(epoch FROM clock_timestamp() - started)::float8;
+			END IF;
+			IF contacts IS NOT NULL AND round >= 0 THEN
+				looked_up := looked_up || bench.look_up(source, ids);
+			END IF;
 		END LOOP;
 	END LOOP;
 	FOREACH source IN ARRAY sources LOOP
 		CALL bench.check_sweep(source);
 	END LOOP;
-	INSERT INTO bench.sample SELECT 'sweep ' || s.name, s.round, s.seconds FROM unnest(names, numbers, seconds) AS s (name, round, seconds);
+	-- the first lookups of each are not counted
+	looked_up := looked_up[cardinality(sources) + 1 :];
+	INSERT INTO bench.sample
+	SELECT kind || s.name, s.round, s.seconds
+	FROM unnest(ARRAY['sweep ', 'lookups '], ARRAY[true, contacts IS NOT NULL]) AS k (kind, measured),
+		LATERAL unnest(names, numbers, CASE kind WHEN 'sweep ' THEN swept ELSE looked_up END) AS s (name, round, seconds)
+	WHERE measured;
 END
 $$;
 
@@ -50,27 +85,6 @@ BEGIN
 		RAISE EXCEPTION 'the sweep over "%" judged % of % campaigns, skipped %, left % open%', source,
 			run.campaigns_checked, campaigns, run.campaigns_skipped, open_campaigns, coalesce('; ' || failure, '');
 	END IF;
-END
-$$;
-
--- A primary-key lookup through SPI for one message of each campaign of a source.
-CREATE PROCEDURE bench.time_lookups(schema name, campaigns bigint, contacts bigint, rounds integer)
-LANGUAGE plpgsql AS $$
-DECLARE
-	ids CONSTANT uuid[] := ARRAY(SELECT bench.id('message', (c - 1) * contacts + 1) FROM generate_series(1, campaigns) AS c ORDER BY bench.id('campaign', c));
-	key uuid;
-	found_status text;
-	started timestamptz;
-BEGIN
-	PERFORM set_config('search_path', format('%I, public', schema), true);
-	FOR round IN 0 .. rounds LOOP
-		started := clock_timestamp();
-		FOREACH key IN ARRAY ids LOOP
-			SELECT m.status INTO STRICT found_status FROM messages AS m WHERE m.id = key;
-		END LOOP;
-		CONTINUE WHEN round < 1;
-		INSERT INTO bench.sample VALUES ('lookups ' || schema, round, extract(epoch FROM clock_timestamp() - started));
-	END LOOP;
 END
 $$;
 
