@@ -72,7 +72,8 @@ BEGIN
 		PERFORM proof.reply(campaign, contact_id) FROM (
 			SELECT contact_id FROM shop.messages
 			WHERE campaign_id = campaign AND message_type = 'message_1' AND (choice >= 90 OR status IN ('sent', 'delivered', 'read'))
-			ORDER BY random() LIMIT 2) AS m;
+			ORDER BY random() LIMIT 2) AS m
+		ORDER BY contact_id;	-- two at once would wait for each other
 	ELSIF choice < 95 THEN
 		campaign := proof.some_campaign(true);
 		UPDATE shop.campaigns SET status = 'paused' WHERE id = campaign AND status = 'sending';
