@@ -88,7 +88,7 @@ SETTINGS = [
     ('plan_cache_mode', 'force_generic_plan'), ('plan_cache_mode', 'force_custom_plan'), ('statement_timeout', '2ms'), ('statement_timeout', '30s'), ('lock_timeout', '1'), ('extra_float_digits', '-15'),
     ('quote_all_identifiers', 'on'), ('check_function_bodies', 'off'), ('default_transaction_read_only', 'on'), ('transform_null_equals', 'on'), ('enable_seqscan', 'off'), ('enable_hashagg', 'off'),
     ('from_collapse_limit', '1'), ('default_toast_compression', 'pglz'), ('work_mem', '64'), ('constraint_exclusion', 'off'), ('xmlbinary', 'hex'), ('client_min_messages', 'debug5'),
-    ('force_parallel_mode', 'on'), ('debug_parallel_query', 'on'), ('debug_discard_caches', '1'), ('session_replication_role', 'replica'), ('allow_system_table_mods', 'on'), ('jit_above_cost', '0'),
+    ('force_parallel_mode', 'on'), ('debug_parallel_query', 'on'), ('session_replication_role', 'replica'), ('allow_system_table_mods', 'on'), ('jit_above_cost', '0'),
     ('password_encryption', 'md5'), ('default_tablespace', 'pg_global'), ('temp_tablespaces', ''), ('default_table_access_method', 'heap'), ('lo_compat_privileges', 'on'), ('array_nulls', 'off'),
 ]
 
