@@ -9,6 +9,7 @@
 #   make analyze    reads the code without running it (see test/analyze --help)
 #   make check-citus      on tables that Citus distributes, where it is installed (see test/citus --help)
 #   make check-upgrade    pg_upgrade of a server with the extension at work (see test/upgrade --help)
+#   make check-package    builds, installs and uses the Debian package (see test/package --help)
 #   make dist     the zip that PGXN takes, of what is committed
 #   make demo     shows the extension at work, in a cluster of its own
 #   make bench    measures what it costs, in a cluster of its own (see bench/run --help)
