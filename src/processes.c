@@ -139,12 +139,13 @@ report_worker(ReturnSetInfo *rsinfo, WorkerReport *worker, bool privileged)
 	if (datname != NULL)
 		values[2] = CStringGetTextDatum(datname);
 	values[3] = CStringGetTextDatum(state_names[worker->state]);
-	nulls[4] = nulls[5] = !privileged || !sweeping;
+	nulls[4] = !privileged || NameStr(worker->source)[0] == '\0';
 	if (!nulls[4])
-	{
 		values[4] = shared_text(NameStr(worker->source));
+	/* between two sweeps it serves hints, or looks what is due */
+	nulls[5] = !privileged || !sweeping;
+	if (!nulls[5])
 		values[5] = shared_text(NameStr(worker->sweep));
-	}
 	values[6] = Int64GetDatum(worker->campaigns_done);
 	values[7] = Int64GetDatum(worker->campaigns_total);
 	nulls[6] = nulls[7] = !sweeping;

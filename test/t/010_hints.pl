@@ -136,6 +136,29 @@ for my $n (1 .. 3)
 	closes_after($campaign, $sent, 0, "so does the next, number $n, while the worker lingers");
 }
 
+# While a hint is served, campaign_worker has the source, and no sweep.
+
+idle('the worker is gone before one is held up');
+$node->safe_psql('shop', <<'END');
+CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$
+BEGIN
+	PERFORM pg_advisory_xact_lock_shared(1);
+	RETURN NEW;
+END $$;
+CREATE TRIGGER gate BEFORE UPDATE ON campaigns FOR EACH ROW EXECUTE FUNCTION gate();
+END
+my $holder = session($node, 'shop');
+$holder->query_safe('SELECT pg_advisory_lock(1)');
+my $held = almost();
+send_last($held);
+eventually($node, 'shop', "SELECT count(*) = 1 FROM campaign_worker WHERE state = 'running' AND source = 'public'
+	AND sweep IS NULL AND campaigns_done IS NULL AND campaigns_total IS NULL",
+	'campaign_worker has the source of which hints are served');
+$holder->query_safe('SELECT pg_advisory_unlock(1)');
+$holder->quit;
+$node->safe_psql('shop', 'DROP TRIGGER gate ON campaigns; UPDATE campaign_retry SET retry_at = now()');
+eventually($node, 'shop', "SELECT status = 'completed' FROM campaigns WHERE id = '$held'", 'the worker goes on when it can');
+
 # No room.
 
 $node->safe_psql('shop', "SELECT FROM campaign_alter('public', 'check_delay', '1 min')");
