@@ -192,7 +192,7 @@ COMMENT ON COLUMN campaign_blackout.noticed_at IS 'the moment that the first swe
 CREATE FUNCTION campaign_source_changed()
 RETURNS trigger
 AS 'MODULE_PATHNAME', 'campaign_source_changed'
-LANGUAGE C;
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION campaign_source_changed() IS 'tells backends and the launcher that a source has changed';
 
 CREATE TRIGGER campaign_source_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON campaign_source

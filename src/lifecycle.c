@@ -148,9 +148,9 @@ hash_bound(int pass)
 }
 
 /*
- * Passes are the cheaper way to mark a campaign, as long as none of them is
- * larger than a batch, and nothing of the application's could make one fail
- * after those before it.
+ * Passes are the cheaper way to mark a campaign, as long as a third of it is no
+ * more than a batch, and nothing of the application's could make one fail after
+ * those before it.
  */
 static bool
 worth_passes(const Judgement *j)

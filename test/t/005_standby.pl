@@ -106,6 +106,9 @@ my %reports = (
 	campaign_progress => "campaign_progress('public', '$as_of')",
 	campaign_overdue => "campaign_overdue('public', '$as_of')",
 	campaign_sweep_status => "campaign_sweep_status('public', '$as_of')",
+	campaign_preflight => "campaign_preflight('public')",
+	campaign_shadow_report => "(SELECT count(*) FROM campaign_shadow_report('public')) AS report",
+	campaign_metrics => "(SELECT source, active, open_campaigns, blackout FROM campaign_metrics) AS metrics",
 	campaign_outcomes => "campaign_outcomes('$campaigns{expired}'::uuid, as_of => '$as_of')",
 	campaign_funnel => "campaign_funnel('$campaigns{expired}'::uuid)");
 for my $report (sort keys %reports)
