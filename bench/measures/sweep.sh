@@ -28,7 +28,7 @@ measure() {
 	done
 	# shellcheck disable=SC2086
 	settle sweep &&
-		sql sweep -c "CALL bench.time_sweeps('{none$(printf ',s%s' $sizes)}', $rounds, 10)" || return
+		sql sweep -c "CALL bench.time_sweeps('{none$(printf ',s%s' $sizes)}', $rounds, '{NULL$(printf ',%.0s10' $sizes)}')" || return
 	for n in $sizes; do
 		PGOPTIONS="-c search_path=s$n,public" sql sweep -c 'CALL by_id.learn_open()' || return
 	done

@@ -20,13 +20,13 @@ END
 $$;
 
 -- Rounds of one forced sweep over each of the sources, by turns; each followed, where
--- it is told how many contacts a campaign has, by as many lookups as there are campaigns.
--- The first few make the witnesses known, and are not counted.  A minute must do, but
--- for three rounds at least.
-CREATE PROCEDURE bench.time_sweeps(sources name[], rounds integer, contacts bigint DEFAULT NULL, warming integer DEFAULT 3)
+-- it is told how many contacts a campaign of that source has, by as many lookups as there
+-- are campaigns.  The first few make the witnesses known, and are not counted.  A minute
+-- must do, but for three rounds at least.
+CREATE PROCEDURE bench.time_sweeps(sources name[], rounds integer, contacts bigint[], warming integer DEFAULT 3)
 LANGUAGE plpgsql AS $$
 DECLARE
-	source name;
+	n integer;
 	began CONSTANT timestamptz := clock_timestamp();
 	started timestamptz;
 	swept float8[] := '{}';
@@ -37,34 +37,31 @@ DECLARE
 BEGIN
 	FOR round IN 1 - warming .. rounds LOOP
 		EXIT WHEN round > 3 AND clock_timestamp() > began + interval '1 minute';
-		FOREACH source IN ARRAY sources LOOP
-			IF contacts IS NOT NULL THEN
-				EXECUTE format('SELECT ARRAY(SELECT bench.id(''message'', (c - 1) * $1 + 1)
-					FROM generate_series(1, (SELECT count(*) FROM %I.campaigns)) AS c ORDER BY bench.id(''campaign'', c))', source)
-				INTO ids USING contacts;
-			END IF;
+		FOR n IN 1 .. cardinality(sources) LOOP
+			EXECUTE format('SELECT ARRAY(SELECT bench.id(''message'', (c - 1) * $1 + 1)
+				FROM generate_series(1, (SELECT count(*) FROM %I.campaigns)) AS c WHERE $1 IS NOT NULL ORDER BY bench.id(''campaign'', c))', sources[n])
+			INTO ids USING contacts[n];
 			started := clock_timestamp();
-			CALL campaign_run_sweeps(source, force => true);
+			CALL campaign_run_sweeps(sources[n], force => true);
 			IF round >= 1 THEN
-				names := names || source;
+				names := names || sources[n];
 				numbers := numbers || round;
 				swept := swept || extract(epoch FROM clock_timestamp() - started)::float8;
 			END IF;
-			IF contacts IS NOT NULL AND round >= 0 THEN
-				looked_up := looked_up || bench.look_up(source, ids);
+			IF round >= 0 THEN	-- the first are not counted
+				looked_up := looked_up || CASE WHEN contacts[n] IS NOT NULL THEN bench.look_up(sources[n], ids) END;
 			END IF;
 		END LOOP;
 	END LOOP;
-	FOREACH source IN ARRAY sources LOOP
-		CALL bench.check_sweep(source);
+	FOR n IN 1 .. cardinality(sources) LOOP
+		CALL bench.check_sweep(sources[n]);
 	END LOOP;
-	-- the first lookups of each are not counted
 	looked_up := looked_up[cardinality(sources) + 1 :];
 	INSERT INTO bench.sample
 	SELECT kind || s.name, s.round, s.seconds
-	FROM unnest(ARRAY['sweep ', 'lookups '], ARRAY[true, contacts IS NOT NULL]) AS k (kind, measured),
+	FROM unnest(ARRAY['sweep ', 'lookups ']) AS kind,
 		LATERAL unnest(names, numbers, CASE kind WHEN 'sweep ' THEN swept ELSE looked_up END) AS s (name, round, seconds)
-	WHERE measured;
+	WHERE s.seconds IS NOT NULL;
 END
 $$;
 

@@ -82,18 +82,35 @@ update_rounds() {
 	done
 }
 
+# by_rounds ROUNDS SECONDS: the same without turns, and nothing taken off: for seconds the
+# clients update "with" while the worker is there, then "without" while it is not.
+by_rounds() {
+	local round side sides=(with without)
+	for ((round = 1; round <= $1; round++)); do
+		for side in "${sides[@]}"; do
+			[ "$side" = without ] || worker on
+			(client "$2" on "$side") || return
+			worker off
+			sample "plain $side" "$round" "$(($(updates_of "$side") / $2))" || return
+		done
+		sides=("${sides[1]}" "${sides[0]}")
+	done
+}
+
 # heap_only DATABASE: prints the share of updates that were heap-only, in %.
 heap_only() {
 	sql "$1" -c "SELECT 100.0 * n_tup_hot_upd / n_tup_upd FROM pg_stat_user_tables WHERE relname = 'messages'"
 }
 
-# alone SIDE SECONDS: samples the WAL of an update, with nobody else there; besides, every
+# alone SIDE SECONDS: samples the WAL of an update, with nobody else there; before, every
 # page is read, written and pruned once.
 alone() {
-	local bytes
+	local bytes round
 	sql "$1" -o /dev/null -c 'SELECT count(content) FROM messages' && (client "$2" off "$1") || return
-	bytes=$(wal)
-	(client "$2" off "$1") && sample "wal $1" 1 $((($(wal) - bytes) / $(updates_of "$1")))
+	for round in 1 2 3; do
+		bytes=$(wal)
+		(client "$2" off "$1") && sample "wal $1" "$round" $((($(wal) - bytes) / $(updates_of "$1"))) || return
+	done
 }
 
 # In three copies of one database: with the extension and its worker; without,
@@ -103,6 +120,7 @@ measure() {
 	local seconds side
 	seconds=$(size 8 2)
 	criterion "the application's updates with the extension / without" 'durable with' 'durable beside with' 0.5 '>=' 0.97
+	criterion '... in rounds of seconds instead, the worker being there in its own only' 'plain with' 'plain without' 0.5 '' ''
 	criterion '... where commits do not wait for the disk' 'lazy with' 'lazy beside with' 0.5 '' ''
 	criterion '... of a processor, for the worker' 'lazy worker of with' '' 0.5 '' '' ' %'
 	criterion '... with the indexes of the set-based SQL / without' 'durable indexed' 'durable beside indexed' 0.5 '' ''
@@ -134,7 +152,8 @@ measure() {
 		update_rounds lazy off "$(size 5 1)" "$seconds" indexed &&
 		worker on &&
 		update_rounds durable on "$(size 30 2)" "$seconds" with &&
-		update_rounds lazy off "$(size 15 2)" "$seconds" with || return
+		update_rounds lazy off "$(size 15 2)" "$seconds" with &&
+		by_rounds "$(size 12 2)" "$seconds" || return
 	worker off
 	for side in with without indexed; do
 		sample "heap-only $side" 1 "$(heap_only "$side")" &&
