@@ -127,7 +127,8 @@ judge_candidate(void *arg)
 	request.by_witness = cac_by_witness(sweep);
 	request.count = request.by_witness &&
 		(sweep->count || (sweep->kind == SWEEP_SENDING &&
-						  cac_count_overdue(source, sweep->key, sweep->as_of)));
+						  cac_count_overdue(source, sweep->key,
+											sweep->count_before, sweep->as_of)));
 	request.count_only = sweep->only_statistics;
 	request.resume = sweep->marking ? sweep->resume : NULL;
 	request.in_passes = sweep->in_passes;
@@ -273,15 +274,15 @@ may_go_on(const Sweep *sweep)
 
 /*
  * A pass that does not lock the rows first ran into one that somebody holds:
- * leave it to the last pass, which does not wait.
+ * leave it to the last pass, which does not wait.  But one that was not even
+ * begun, since the first has not come to see what is due, is none to go on with.
  */
 static bool
-passed_over(Sweep *sweep, const ErrorData *error)
+passed_over(const Sweep *sweep, const ErrorData *error)
 {
-	sweep->outcome.next_pass = sweep->in_passes &&
+	return sweep->in_passes && (sweep->pass > 0 || sweep->outcome.in_pass) &&
 		sweep->pass < MARKING_PASSES - 1 &&
 		error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
-	return sweep->outcome.next_pass;
 }
 
 /*
@@ -394,14 +395,17 @@ process(Sweep *sweep, Datum key)
 		if (!cac_attempt_for_sweep(judge_candidate, sweep,
 								   cac_time_limit(sweep, retry), &error))
 		{
+			bool		next_pass = passed_over(sweep, error);
+
 			memset(&sweep->outcome, 0, sizeof(sweep->outcome));
+			sweep->outcome.next_pass = next_pass;
 			sweep->repeatable = false;
 			if (!source_fit(sweep))
 				return false;
 			again = worth_another_look(error, &looks);
 			if (again)
 				continue;
-			if (passed_over(sweep, error) || outdated_key(sweep, error))
+			if (next_pass || outdated_key(sweep, error))
 				return true;
 			if (sweep->only_statistics)
 			{

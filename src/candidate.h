@@ -32,6 +32,7 @@ typedef struct Sweep
 	Datum	   *keys;			/* the candidates, allocated in context */
 	int64		nkeys;
 	int64		ndone;			/* so many of them, the first, are done */
+	TimestampTz count_before;	/* those counted before are counted unasked */
 	bool	   *held;			/* of these: a message shows there is nothing to do */
 	List	   *retries;		/* of CampaignRetry, likewise */
 	bool		alone;			/* no two of them share a transaction */

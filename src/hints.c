@@ -11,10 +11,12 @@
  * An entry is one campaign, of any source of any database, and stays while it
  * has either of two things:
  *
- * 1. Hints: per flag, when it is due.  A second hint of a kind does not put
+ * 1. Hints: per kind, when it is due.  A second hint of a kind does not put
  *	  off the first.  Whoever makes one due sooner than it was also sees to it
- *	  that somebody is awake then, by cac_steer().  The entries with hints are
- *	  listed in a dense array with all that a search for due ones reads.
+ *	  that somebody is awake then, by cac_steer().  HINT_EXPIRY is no kind of
+ *	  its own: it says more of a HINT_CHANGED, and waits with it.  The entries
+ *	  with hints are listed in a dense array with all that a search for due ones
+ *	  reads.
  *
  * 2. Memory: what the sweeps remember of an open campaign, such as the message
  *	  that keeps it open.
@@ -46,12 +48,11 @@
 
 #define SHARED_NAME			"campaign_autoclose hints"
 
-/* The share of the time that counting open campaigns may take, and how much of
- * it can be saved up, in microseconds. */
-#define COUNTING_SHARE		10
+/* How much of the share of the time that counting open campaigns may take can be
+ * saved up, in microseconds. */
 #define COUNTING_CREDIT_MAX	USECS_PER_SEC
 
-/* The flags, as indexes of the due times. */
+/* The kinds of hints, as indexes of the due times. */
 #define NUM_FLAGS			2
 #define FLAG(i)				(1 << (i))	/* 0: HINT_CHECK, 1: HINT_CHANGED */
 
@@ -71,6 +72,7 @@ typedef struct PendingHints
 	Oid			dboid;
 	Oid			campaigns;
 	TimestampTz due[NUM_FLAGS]; /* DT_NOEND: no such hint */
+	bool		expiry;			/* the one of a change has HINT_EXPIRY */
 	HintEntry  *entry;
 } PendingHints;
 
@@ -103,6 +105,7 @@ typedef struct KnownHints
 {
 	HintKey		key;
 	TimestampTz due[NUM_FLAGS]; /* 0: not known to wait */
+	bool		expiry;			/* the one of a change has HINT_EXPIRY */
 } KnownHints;
 
 /* By the campaign's hash, in pairs of which the one used last comes first. */
@@ -339,12 +342,13 @@ cac_hint_hash(const HintKey *key)
 }
 
 /*
- * Puts hints with these due times (DT_NOEND: not that one).  An earlier one
- * stays.  Returns the earliest of those that were put, DT_NOEND if none was.
- * The caller holds the lock in exclusive mode.
+ * Puts hints with these due times (DT_NOEND: not that one), the one of a change
+ * perhaps with HINT_EXPIRY.  An earlier one stays.  Returns the earliest of
+ * those that were put, DT_NOEND if none was.  The caller holds the lock in
+ * exclusive mode.
  */
 static TimestampTz
-put_hints(const HintKey *key, const TimestampTz due[NUM_FLAGS])
+put_hints(const HintKey *key, const TimestampTz due[NUM_FLAGS], bool expiry)
 {
 	HintEntry  *entry = get_entry(key, true);
 	PendingHints *hints;
@@ -370,11 +374,13 @@ put_hints(const HintKey *key, const TimestampTz due[NUM_FLAGS])
 		hints->dboid = key->dboid;
 		hints->campaigns = key->campaigns;
 		hints->entry = entry;
+		hints->expiry = false;
 		for (i = 0; i < NUM_FLAGS; i++)
 			hints->due[i] = DT_NOEND;
 	}
 
 	hints = &shared->pending[entry->pending];
+	hints->expiry |= expiry;
 	for (i = 0; i < NUM_FLAGS; i++)
 	{
 		if (due[i] >= hints->due[i])
@@ -405,7 +411,7 @@ cac_hint_put(const HintKey *key, int flags, TimestampTz due)
 		dues[i] = (flags & FLAG(i)) ? due : DT_NOEND;
 
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	earliest = put_hints(key, dues);
+	earliest = put_hints(key, dues, (flags & HINT_EXPIRY) != 0);
 	LWLockRelease(shared->lock);
 
 	if (earliest != DT_NOEND)
@@ -466,7 +472,7 @@ known_to_wait(const HintNote *note, TimestampTz now)
 			(known->due[i] - KNOWN_MARGIN <= now || known->due[i] > due[i]))
 			return false;
 	}
-	return true;
+	return known->expiry || !(note->flags & HINT_EXPIRY);
 }
 
 /*
@@ -487,7 +493,7 @@ note_waits_already(const HintNote *note, TimestampTz committed_at)
 		if (due[i] < shared->pending[entry->pending].due[i])
 			return false;
 	}
-	return true;
+	return shared->pending[entry->pending].expiry || !(note->flags & HINT_EXPIRY);
 }
 
 /*
@@ -507,6 +513,7 @@ know_hints(const HintNote *note)
 
 		known->due[i] = due == DT_NOEND ? 0 : due;
 	}
+	known->expiry = entry && entry->pending >= 0 && shared->pending[entry->pending].expiry;
 }
 
 /*
@@ -564,7 +571,7 @@ cac_hints_publish(const HintNote *notes, int count, TimestampTz committed_at)
 		TimestampTz put;
 
 		note_dues(&notes[i], committed_at, due);
-		put = put_hints(&notes[i].key, due);
+		put = put_hints(&notes[i].key, due, (notes[i].flags & HINT_EXPIRY) != 0);
 		earliest = Min(earliest, put);
 		know_hints(&notes[i]);
 	}
@@ -608,6 +615,11 @@ take_due(int place, TimestampTz now, bool *gone)
 		}
 		else if (hints->due[i] != DT_NOEND)
 			*gone = false;
+	}
+	if ((flags & HINT_CHANGED) && hints->expiry)
+	{
+		flags |= HINT_EXPIRY;
+		hints->expiry = false;
 	}
 	if (*gone)
 		drop_hints(hints->entry);
@@ -815,6 +827,8 @@ cac_hint_recall(const HintKey *key, TrackedCampaign *campaign)
 	{
 		*campaign = entry->campaign;
 		campaign->hint_waiting = entry->pending >= 0;
+		campaign->expiry_waiting = entry->pending >= 0 &&
+			shared->pending[entry->pending].expiry;
 	}
 	LWLockRelease(shared->lock);
 	return tracked;

@@ -24,10 +24,18 @@ typedef struct HintKey
 /* What a hint says of its campaign. */
 #define HINT_CHECK		0x01	/* may be complete, or to be reopened: judge it */
 #define HINT_CHANGED	0x02	/* its statistics have changed */
+#define HINT_EXPIRY		0x04	/* with HINT_CHANGED: a message may expire that
+								 * would not have, or sooner */
+
+/* Those that are counted, each with a due time of its own. */
+#define HINT_KINDS		(HINT_CHECK | HINT_CHANGED)
 
 /* Statistics are recounted so long after a change (microseconds): they are at
  * most 10 seconds behind, and counted as seldom as that allows. */
 #define HINT_CHANGED_DELAY	(9 * USECS_PER_SEC)
+
+/* Counting open campaigns takes no more than a tenth of the time. */
+#define COUNTING_SHARE		10
 
 #define CAC_WITNESS_LEN	64
 
@@ -51,6 +59,7 @@ typedef struct TrackedCampaign
 								 * microseconds; 0: at any time */
 	bool		hint_waiting;	/* set by cac_hint_recall(): of something that
 								 * the above may not know of yet */
+	bool		expiry_waiting; /* likewise: HINT_EXPIRY */
 } TrackedCampaign;
 
 /* A campaign that a transaction has changed, and what that hints at. */

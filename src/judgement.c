@@ -218,20 +218,20 @@ cac_write_judged(const Judgement *j, const char *status,
 
 /*
  * cac_note_tally
- *		Remember what the tally tells of a campaign that stays open; forget one
- *		that does not.
+ *		Remember what the tally tells of a campaign that stays open, unless its
+ *		as_of is some caller's; forget one that does not.
  */
 void
 cac_note_tally(const Judgement *j)
 {
 	VerdictReason reason = j->verdict.reason;
 
-	if (j->verdict.status == CAMPAIGN_OPEN)
+	if (j->verdict.status != CAMPAIGN_OPEN)
+		cac_forget_closed(j->source, j->key);
+	else if (j->request->by_witness)
 		cac_note_count(j->source, j->key, &j->verdict.tally,
 					   reason == REASON_EMPTY || reason == REASON_FILLING,
 					   j->count_usec, j->request->as_of);
-	else
-		cac_forget_closed(j->source, j->key);
 }
 
 /*

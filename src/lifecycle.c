@@ -188,6 +188,7 @@ mark_due(Judgement *j)
 		if (request->resume != NULL && request->resume[0] != '\0')
 			mark.resume = request->resume;
 	}
+	outcome->in_pass = in_passes;
 	marked = cac_mark_expired(j->source, j->key, &mark, &resume);
 	outcome->messages_marked += marked;
 	if (marked > 0)

@@ -53,6 +53,7 @@ typedef struct JudgeOutcome
 	bool		skipped;		/* somebody else holds it */
 	bool		more;			/* a batch was marked: ask again ... */
 	char		resume[NAMEDATALEN];	/* ... with that as request->resume */
+	bool		in_pass;		/* marking in passes was begun */
 	bool		next_pass;		/* ask again for the next pass */
 	bool		updated;		/* something was (would be) written */
 	bool		closed;

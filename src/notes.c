@@ -112,7 +112,7 @@ cac_note_campaign(const HintKey *key, int flags, int64 check_delay)
 	}
 	if (nnotes == MAX_NOTES)
 	{
-		notes_lost += pg_popcount32(flags);
+		notes_lost += pg_popcount32(flags & HINT_KINDS);
 		return;
 	}
 	notes[nnotes].key = *key;

@@ -62,6 +62,18 @@ typedef struct SessionLock
 static SessionLock source_lock;
 static SessionLock sweep_lock;
 
+/* The hints that were taken to be served: up to "committed" they have been. */
+typedef struct HintsInHand
+{
+	HintKey		keys[HINTS_AT_ONCE];
+	int			flags[HINTS_AT_ONCE];
+	int			count;
+	int			committed;
+	int			current;
+} HintsInHand;
+
+static HintsInHand in_hand;
+
 /* ----------------------------------------------------------------
  *		One run at a time
  * ----------------------------------------------------------------
@@ -77,13 +89,34 @@ release(SessionLock *lock)
 	}
 }
 
+/*
+ * Whoever was to serve hints does not: those that it had not come to wait again.
+ * What it was at is lost, lest one that makes every worker fail come again and
+ * again.  Called when a transaction is aborted, so nothing here may raise.
+ */
 static void
-release_on_abort(XactEvent event, void *arg)
+give_hints_back(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	for (int i = in_hand.committed; i < in_hand.count; i++)
+	{
+		if (i <= in_hand.current)
+			cac_hints_lost(pg_popcount32(in_hand.flags[i] & HINT_KINDS));
+		else
+			cac_hint_put(&in_hand.keys[i], in_hand.flags[i], now);
+	}
+	in_hand.count = in_hand.committed = 0;
+}
+
+static void
+clean_up_on_abort(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_ABORT)
 	{
 		release(&sweep_lock);
 		release(&source_lock);
+		give_hints_back();
 	}
 }
 
@@ -114,7 +147,7 @@ take(SessionLock *lock, const Source *source, SweepKind kind, bool wait)
 
 	if (!registered)
 	{
-		RegisterXactCallback(release_on_abort, NULL);
+		RegisterXactCallback(clean_up_on_abort, NULL);
 		registered = true;
 	}
 	if (LockAcquire(&tag, ExclusiveLock, lock != NULL, !wait) == LOCKACQUIRE_NOT_AVAIL)
@@ -206,7 +239,7 @@ serve_hint(Sweep *sweep, const HintKey *hint, int flags)
 	Source	   *source = cac_source_open(sweep->source);
 	Datum		key = cac_key_of_hint(source, hint);
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz not_before = cac_count_not_before(source, key);
+	TimestampTz not_before = cac_count_not_before(source, key, now);
 	int64		elapsed;
 	int			left = 0;
 	bool		go_on;
@@ -215,9 +248,9 @@ serve_hint(Sweep *sweep, const HintKey *hint, int flags)
 	sweep->as_of = now;
 	sweep->count = (flags & HINT_CHANGED) != 0 && now >= not_before &&
 		cac_counting_credit(now, 0) > 0;
-	sweep->only_statistics = flags == HINT_CHANGED;
+	sweep->only_statistics = (flags & HINT_CHECK) == 0;
 	sweep->by_hint = true;
-	cac_note_change(source, key);
+	cac_note_change(source, key, flags);
 	if (sweep->only_statistics && !sweep->count)
 	{
 		cac_hint_put(hint, HINT_CHANGED,
@@ -250,36 +283,36 @@ serve_hints(const SweepRequest *request, int64 *served)
 	SweepResult result = {0};
 	Sweep		sweep;
 	MemoryContext old;
-	HintKey		hints[HINTS_AT_ONCE];
-	int			flags[HINTS_AT_ONCE];
-	int			n;
 	bool		go_on = true;
 
-	n = cac_hints_take(MyDatabaseId, source->relid[TABLE_CAMPAIGNS],
-					   GetCurrentTimestamp(), hints, flags, HINTS_AT_ONCE);
-	*served = n;
-	if (n == 0)
+	in_hand.committed = 0;
+	in_hand.current = -1;
+	in_hand.count = cac_hints_take(MyDatabaseId, source->relid[TABLE_CAMPAIGNS],
+								   GetCurrentTimestamp(), in_hand.keys,
+								   in_hand.flags, HINTS_AT_ONCE);
+	*served = in_hand.count;
+	if (in_hand.count == 0)
 		return true;
 	begin_sweep(&sweep, request, &result);
 	old = MemoryContextSwitchTo(sweep.context);
 	sweep.retries = cac_retries(source, request->kind);
 	cac_commit_now(&sweep);
 
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < in_hand.count && go_on; i++)
 	{
-		if (go_on)
-		{
-			go_on = serve_hint(&sweep, &hints[i], flags[i]);
-			cac_hints_served(pg_popcount32(flags[i]));
-		}
-		else
-			cac_hint_put(&hints[i], flags[i], GetCurrentTimestamp());
-		if (flags[i] & HINT_CHECK)
+		in_hand.current = i;
+		go_on = serve_hint(&sweep, &in_hand.keys[i], in_hand.flags[i]);
+		cac_hints_served(pg_popcount32(in_hand.flags[i] & HINT_KINDS));
+		if (in_hand.flags[i] & HINT_CHECK)
 			cac_commit_now(&sweep);
 		else
 			cac_commit_if_due(&sweep);
+		if (sweep.uncommitted == 0)
+			in_hand.committed = i + 1;
 	}
 	cac_commit_now(&sweep);
+	in_hand.committed = in_hand.current + 1;
+	give_hints_back();
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(sweep.context);
 	return go_on;
@@ -381,8 +414,10 @@ find_candidates(void *arg)
 	{
 		sweep->held = MemoryContextAllocZero(sweep->context,
 											 Max(sweep->nkeys, 1) * sizeof(bool));
+		sweep->count_before = cac_count_before(source, sweep->keys, sweep->nkeys,
+											   sweep->as_of);
 		cac_verify_candidates(source, sweep->kind, sweep->as_of,
-							  sweep->keys + sweep->ndone,
+							  sweep->count_before, sweep->keys + sweep->ndone,
 							  sweep->nkeys - sweep->ndone,
 							  sweep->held + sweep->ndone);
 	}
@@ -447,6 +482,8 @@ process_pass(Sweep *sweep, int64 first, int64 last, bool *done)
 static bool
 process_in_passes(Sweep *sweep)
 {
+	int64		begin = sweep->ndone;
+
 	while (sweep->ndone < sweep->nkeys)
 	{
 		int64		first = sweep->ndone;
@@ -456,7 +493,7 @@ process_in_passes(Sweep *sweep)
 
 		/* a run that was stopped among these does them one by one, so that they
 		 * come to an end even if it is stopped again and again */
-		sweep->in_passes = !sweep->resumed || first > 0;
+		sweep->in_passes = !sweep->resumed || first > begin;
 		for (sweep->pass = 0; go_on && sweep->pass < (sweep->in_passes ? MARKING_PASSES : 1); sweep->pass++)
 		{
 			go_on = process_pass(sweep, first, last, done);

@@ -448,6 +448,19 @@ is_in_flight(MessageState state)
 }
 
 /*
+ * May a message expire now that would not have, or sooner?  A Message 1 that
+ * begins to wait for an answer may have been sent long ago; a contact whose
+ * Message 2 is gone is as silent as before; and the whole campaign may be gone,
+ * and its key be used again.
+ */
+static bool
+expiry_comes_nearer(MessageType type, MessageState before, MessageState after)
+{
+	return after == MESSAGE_ABSENT ||
+		(type == MESSAGE_TYPE_1 && is_in_flight(after) && !is_in_flight(before));
+}
+
+/*
  * What it may mean to a campaign that one of its messages, of type 1 or 2,
  * went from one state to another: flags of a hint.
  */
@@ -468,7 +481,8 @@ hint_flags(MessageType type, MessageState before, MessageState after,
 		check = true;
 	else						/* does it end its contact's cycle? */
 		check = type == MESSAGE_TYPE_2 || !is_in_flight(after);
-	return HINT_CHANGED | (check ? HINT_CHECK : 0);
+	return HINT_CHANGED | (check ? HINT_CHECK : 0) |
+		(expiry_comes_nearer(type, before, after) ? HINT_EXPIRY : 0);
 }
 
 /*

@@ -15,7 +15,7 @@
  * A witness is looked up each time, so one that is wrong, deleted or forgotten
  * costs time, never a verdict.  The other two save a reading of the campaign
  * where the source's trigger tells of what would change them, as long as no
- * hint of the campaign is waiting, and for some hours at most.  Only what runs
+ * hint of that is waiting, none was lost, and for some hours at most.  Only what runs
  * on behalf of a host goes by all this: a function's caller gets full counts.
  */
 #include "postgres.h"
@@ -33,7 +33,8 @@
 
 /* Campaigns whose witnesses are verified by one statement. */
 #define VERIFY_AT_ONCE		5000
-/* What the trigger tells us may get lost: look for ourselves after so long. */
+/* The trigger does not tell of everything: look for ourselves after so long.  (A
+ * moment of the future, of before the clock was set back, tells nothing.) */
 #define TRUST_PENDING_FOR	USECS_PER_HOUR
 #define TRUST_EXPIRY_FOR	(6 * USECS_PER_HOUR)
 /* How often the statistics of a campaign are counted where nothing tells that
@@ -118,14 +119,16 @@ remember_message(char *where, const char *id)
 }
 
 /*
- * Is what was found out at "noted_at" still to be trusted?
+ * Is what was found out at "noted_at" still to be trusted?  "waiting": a hint
+ * is, of what would change it.
  */
 static bool
-trusted(const Source *source, const TrackedCampaign *tracked,
-		TimestampTz noted_at, int64 trust_for, TimestampTz as_of)
+trusted(const Source *source, bool waiting, TimestampTz noted_at,
+		int64 trust_for, TimestampTz as_of)
 {
-	return cac_source_hinted(source) && !tracked->hint_waiting &&
-		noted_at > cac_before(as_of, trust_for);
+	return cac_source_hinted(source) && !waiting &&
+		noted_at > cac_before(as_of, trust_for) && noted_at <= as_of &&
+		noted_at > cac_hints_complete_since();
 }
 
 /*
@@ -158,46 +161,88 @@ cac_kept_open(Source *source, Datum key, SweepKind sweep,
 		remember_message(tracked.last_sent, message ? message : "");
 		/* nothing is pending, so it is not stalled; "sending" closes it */
 		if (message == NULL && tracked.nothing_pending &&
-			trusted(source, &tracked, tracked.counted_at, TRUST_PENDING_FOR, as_of))
+			trusted(source, tracked.hint_waiting, tracked.counted_at,
+					TRUST_PENDING_FOR, as_of))
 			return true;
 	}
 	cac_hint_track(&hint, &tracked);
 	return message != NULL;
 }
 
+/*
+ * How long it takes to count all these campaigns, by what each took last.
+ */
+static int64
+counting_time(const Source *source, const Datum *keys, int64 nkeys)
+{
+	int64		total = 0;
+
+	for (int64 i = 0; i < nkeys; i++)
+	{
+		TrackedCampaign tracked;
+		HintKey		hint;
+
+		recall(source, keys[i], &hint, &tracked);
+		total += tracked.count_usec;
+	}
+	return total;
+}
+
+/*
+ * cac_count_before
+ *		Of a source's open campaigns, those that were counted before this moment
+ *		are counted unasked, as their statistics may have changed without our
+ *		being told.
+ *
+ * Where nothing ever tells, the more there are, and the larger, the more seldom
+ * is each counted: all of them in turn have their share of the time.
+ */
+TimestampTz
+cac_count_before(const Source *source, const Datum *keys, int64 nkeys,
+				 TimestampTz as_of)
+{
+	int64		in_turn;
+
+	if (cac_source_hinted(source))
+		return cac_before(as_of, COUNT_HINTED_EVERY);
+	in_turn = COUNTING_SHARE * counting_time(source, keys, nkeys);
+	return cac_before(as_of, Max(COUNT_UNHINTED_EVERY, in_turn));
+}
+
 static bool
-count_overdue(const Source *source, const TrackedCampaign *tracked,
+count_overdue(const TrackedCampaign *tracked, TimestampTz count_before,
 			  TimestampTz as_of)
 {
-	int64		every = cac_source_hinted(source) ? COUNT_HINTED_EVERY : COUNT_UNHINTED_EVERY;
-
-	every = Max(every, COUNT_SHARE * tracked->count_usec);
-	return tracked->counted_at < cac_before(as_of, every);
+	return tracked->counted_at > as_of ||
+		(tracked->counted_at < count_before &&
+		 tracked->counted_at < cac_before(as_of, COUNT_SHARE * tracked->count_usec));
 }
 
 /*
  * cac_count_overdue
- *		Is it time to count a campaign unasked, as its statistics may have
- *		changed without our being told?
+ *		Is it time to count a campaign unasked?
  */
 bool
-cac_count_overdue(const Source *source, Datum key, TimestampTz as_of)
+cac_count_overdue(const Source *source, Datum key, TimestampTz count_before,
+				  TimestampTz as_of)
 {
 	TrackedCampaign tracked;
 	HintKey		hint;
 
 	recall(source, key, &hint, &tracked);
-	return count_overdue(source, &tracked, as_of);
+	return count_overdue(&tracked, count_before, as_of);
 }
 
 /*
  * cac_verify_candidates
  *		Which of these open campaigns are kept out of the sweep by the message
- *		that is remembered of them?  Sets held[i].
+ *		that is remembered of them?  Sets held[i].  None is that is to be
+ *		counted.
  */
 void
 cac_verify_candidates(Source *source, SweepKind sweep, TimestampTz as_of,
-					  Datum *keys, int64 nkeys, bool *held)
+					  TimestampTz count_before, Datum *keys, int64 nkeys,
+					  bool *held)
 {
 	TimestampTz since = sweep == SWEEP_INTERRUPTED ?
 		cac_before(as_of, source->policy.stall_after) : DT_NOBEGIN;
@@ -216,7 +261,7 @@ cac_verify_candidates(Source *source, SweepKind sweep, TimestampTz as_of,
 		recall(source, keys[i], &hint, &tracked);
 		message = sweep == SWEEP_SENDING ? tracked.witness : tracked.last_sent;
 		if (message[0] != '\0' &&
-			!(sweep == SWEEP_SENDING && count_overdue(source, &tracked, as_of)))
+			!(sweep == SWEEP_SENDING && count_overdue(&tracked, count_before, as_of)))
 		{
 			asked[n] = keys[i];
 			witnesses[n] = pstrdup(message);
@@ -256,7 +301,8 @@ cac_nothing_expires(const Source *source, Datum key, TimestampTz cutoff,
 	recall(source, key, &hint, &tracked);
 	return tracked.next_expiry != 0 && tracked.next_expiry >= cutoff &&
 		tracked.expiry_within == answer_within(source, cutoff, as_of) &&
-		trusted(source, &tracked, tracked.expiry_noted_at, TRUST_EXPIRY_FOR, as_of);
+		trusted(source, tracked.expiry_waiting, tracked.expiry_noted_at,
+				TRUST_EXPIRY_FOR, as_of);
 }
 
 /*
@@ -300,10 +346,11 @@ cac_witness_holds(Source *source, Datum key, const CampaignFacts *facts)
 
 /*
  * cac_note_change
- *		A hint was taken: something has happened that memory does not know of.
+ *		A hint with these flags was taken: something has happened that memory
+ *		does not know of.
  */
 void
-cac_note_change(const Source *source, Datum key)
+cac_note_change(const Source *source, Datum key, int flags)
 {
 	TrackedCampaign tracked;
 	HintKey		hint;
@@ -311,7 +358,8 @@ cac_note_change(const Source *source, Datum key)
 	cac_hint_key(source, key, &hint);
 	if (cac_hint_recall(&hint, &tracked))
 	{
-		tracked.next_expiry = 0;
+		if (flags & HINT_EXPIRY)
+			tracked.next_expiry = 0;
 		tracked.nothing_pending = false;
 		cac_hint_track(&hint, &tracked);
 	}
@@ -359,13 +407,13 @@ cac_note_count(const Source *source, Datum key, const CampaignTally *tally,
  *		no more than its share of the time.
  */
 TimestampTz
-cac_count_not_before(const Source *source, Datum key)
+cac_count_not_before(const Source *source, Datum key, TimestampTz now)
 {
 	TrackedCampaign tracked;
 	HintKey		hint;
 
 	recall(source, key, &hint, &tracked);
-	return tracked.counted_at == 0 ? DT_NOBEGIN :
+	return tracked.counted_at == 0 || tracked.counted_at > now ? DT_NOBEGIN :
 		cac_after(tracked.counted_at, COUNT_SHARE * tracked.count_usec);
 }
 

@@ -367,6 +367,26 @@ INSERT INTO messages (campaign_id, contact_id, status, sent_at) VALUES (id('arri
 SELECT marked('arrives');
 DELETE FROM campaigns;
 
+-- What becomes of those who have answered, or may still do so, makes nothing
+-- expire; that their Message 2 is gone may.
+CALL campaign('traffic');
+CALL messages('traffic', 1, 2, 'sent');
+CALL messages('traffic', 3, 3, 'sent', age => '1 hour');
+CALL reply('traffic', 1, 2);
+:sweep
+SELECT run();
+INSERT INTO messages (campaign_id, contact_id, message_type, status)
+	SELECT id('traffic'), id(n), 'message_2', 'pending' FROM generate_series(1, 2) AS n;
+UPDATE messages SET status = 'sent' WHERE message_type = 'message_2' AND contact_id = id(1);
+UPDATE messages SET status = 'read' WHERE contact_id = id(3);
+:sweep
+SELECT run();
+DELETE FROM interactions WHERE contact_id = id(2);
+DELETE FROM messages WHERE message_type = 'message_2' AND contact_id = id(2);
+:sweep
+SELECT marked('traffic'), run();
+DELETE FROM campaigns;
+
 -- A Message 2 that is deleted leaves its contact silent.
 CALL campaign('withdrawn');
 CALL messages('withdrawn', 1, 2, 'sent');

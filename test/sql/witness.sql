@@ -358,3 +358,15 @@ SELECT state('never told'), delivered_count FROM campaigns WHERE name = 'never t
 UPDATE messages SET status = 'failed' WHERE campaign_id = id('never told');
 :sweep
 SELECT state('never told'), events('never told');
+
+--
+-- A caller's as_of
+--
+
+-- What a function counted by a moment of its caller's puts off no counting.
+SELECT check_delay FROM campaign_alter('public', 'check_delay', '1 hour');
+CALL campaign('foreseen', 'sent pending', age => '0');
+SELECT status, sent_count FROM campaign_update_status(id('foreseen'), as_of => now() + interval '1 hour');
+CALL becomes('foreseen', 2, 'failed');
+:sweep
+SELECT state('foreseen');

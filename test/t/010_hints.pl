@@ -194,6 +194,32 @@ create_source($node, 'news');	# has the launcher look at the databases
 eventually($node, 'shop', "SELECT hints_waiting = 0 FROM campaign_worker WHERE process = 'launcher'",
 	'those of a database that was dropped go with it');
 
+# A worker that ends in the middle of one gives back those that it had not come to.
+
+$node->safe_psql('shop', <<'END');
+SELECT FROM campaign_alter('public', 'check_delay', '0');
+CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.name = 'slow' THEN
+		PERFORM pg_sleep(300);
+	END IF;
+	RETURN NEW;
+END $$;
+CREATE TRIGGER linger BEFORE UPDATE OF status ON campaigns FOR EACH ROW EXECUTE FUNCTION linger();
+END
+eventually($node, 'shop', "SELECT count(*) = 0 FROM campaign_worker WHERE process = 'worker'", 'the worker is gone before there are any');
+@campaigns = map { almost() } 1 .. 8;
+$node->safe_psql('shop', "UPDATE campaigns SET name = 'slow' WHERE id = '$campaigns[0]'");
+my $dropped = hints('hints_dropped');
+send_last(@campaigns);
+my $worker = worker_pid($node, 'shop', "wait_event = 'PgSleep'");
+cmp_ok($node->safe_psql('shop', "SELECT count(*) FROM campaigns WHERE status = 'sending'"), '>', 1, 'a worker is at one of them, and others are to come');
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($worker)");
+eventually($node, 'shop', "SELECT string_agg(name, '') = 'slow' FROM campaigns WHERE status = 'sending'",
+	'once it is terminated, the next one closes the others at once');
+is(hints('hints_dropped') - $dropped, 1, 'the hint that it was at is lost, and counted');
+$node->safe_psql('shop', "DROP FUNCTION linger CASCADE; DELETE FROM campaigns WHERE name = 'slow'");
+
 # A source that is paused has hints that nobody takes.
 
 $node->safe_psql('shop', "SELECT FROM campaign_alter('public', 'check_delay', '1 s')");
