@@ -374,9 +374,14 @@ cac_database_visit_ended(DatabaseEntry *entry, const SlotReport *visit, Timestam
 		return;
 	}
 
+	if (entry->workers > 0)
+	{
+		/* it says nothing of those beside it, one of which may have failed */
+		entry->not_before = Max(entry->not_before, visit->not_before);
+		return;
+	}
 	due = Max(visit->next_due, now);
-	if (entry->workers == 0)
-		entry->due = Min(entry->due, due);
+	entry->due = Min(entry->due, due);
 	entry->not_before = Max(visit->not_before, now);
 	entry->failures = 0;
 }

@@ -11,6 +11,7 @@
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "funcapi.h"
@@ -744,7 +745,8 @@ campaign_unschedule_pg_cron(PG_FUNCTION_ARGS)
 Datum
 campaign_announce(PG_FUNCTION_ARGS)
 {
-	cac_extension_changed();
+	if (creating_extension)
+		cac_extension_changed();
 	if (cac_shared_memory_ready())
 		cac_announce_news();
 	else

@@ -24,8 +24,9 @@
 #include "attempt.h"
 #include "patience.h"
 
-/* One wait, in milliseconds: well below the second after which others look. */
-#define ONE_WAIT		250
+/* One wait, in milliseconds: below the second after which others look, and long
+ * enough for our turn to come where many wait for a row that is held briefly. */
+#define ONE_WAIT		700
 
 typedef struct PendingToFail
 {
