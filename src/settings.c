@@ -83,7 +83,7 @@ cac_define_settings(void)
 
 	DefineCustomIntVariable(CAC_GUC_PREFIX ".tracked_campaigns",
 							"Sets the number of campaigns that are kept in shared memory.",
-							"What finds no room there is found by the next sweep. Each takes about 280 bytes.",
+							"What finds no room there is found by the next sweep. Each takes about 290 bytes.",
 							&cac_tracked_campaigns,
 							16384,
 							16, 4194304,
