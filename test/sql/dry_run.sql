@@ -39,7 +39,7 @@ CALL campaign('draft', 'sent pending', 'draft');
 CALL campaign('closed before, statistics late', 'failed');
 CALL campaign('closed before, reopens', 'failed');
 SELECT name, r.status FROM campaigns AS c, campaign_update_status(id, as_of => '2025-01-01 00:05+00') AS r
-WHERE name ~ '^closed before';
+WHERE name ~ '^closed before' ORDER BY name;
 UPDATE messages SET status = 'delivered' WHERE campaign_id = id('closed before, statistics late');
 INSERT INTO messages (campaign_id, contact_id) VALUES (id('closed before, reopens'), id('9'));
 
@@ -118,6 +118,8 @@ SELECT checksum = :'before_checksum' AS unchanged FROM checksum;
 -- The view does tell one state from another.
 UPDATE campaigns SET updated_at = '2025-01-01' WHERE name = 'draft';
 SELECT checksum = :'before_checksum' AS unchanged FROM checksum;
+
+-- Nor is it blind to what a transaction writes.
 BEGIN;
 UPDATE campaigns SET updated_at = '2025-01-02' WHERE name = 'draft';
 SELECT writes, locks > 0 AS locks FROM held;

@@ -214,6 +214,7 @@ COMMIT;
 BEGIN READ ONLY;
 SELECT count(*) FROM campaign_explain(id('everything')::text);
 COMMIT;
+
 WITH sent AS (UPDATE messages SET status = 'failed' WHERE campaign_id = id('open') RETURNING id)
 SELECT changed, condition, detail FROM (SELECT count(*) AS changed FROM sent) AS s,
 	LATERAL campaign_explain(id('open'), as_of => timestamptz '2025-01-01 06:00+00' + changed * interval '0') WHERE condition IN ('closed', 'nobody awaited');
