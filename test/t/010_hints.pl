@@ -107,8 +107,7 @@ is(events_of($node, 'shop', $campaigns[0]), 'closed', 'with one event');
 idle('the hints are used up');
 cmp_ok(hints('hints_served'), '>=', 1, 'and counted');
 is(hints('hints_dropped'), '0', 'none was dropped');
-is($node->safe_psql('shop', "SELECT next_wake_at > now() + interval '50 s' OR next_wake_at > now()
-	FROM campaign_worker WHERE process = 'launcher'"), 't', 'the launcher sleeps on');
+is($node->safe_psql('shop', "SELECT next_wake_at > now() FROM campaign_worker WHERE process = 'launcher'"), 't', 'the launcher sleeps on');
 
 # Later messages do not postpone it.
 
