@@ -27,6 +27,7 @@ typedef struct Judgement
 	CampaignVerdict verdict;
 	int64		count_usec;		/* how long the last tally took */
 	int64		failed;			/* pending messages that were failed just now */
+	bool		dense;			/* much of it has expired */
 	bool		unplanned;		/* to be locked before it was counted */
 	Blackout	blackout;		/* where the request brings none */
 } Judgement;

@@ -29,6 +29,10 @@
 #include "table_triggers.h"
 #include "witness.h"
 
+/* So many messages that have expired, and one of so many that may, are much. */
+#define DENSE_FROM		100
+#define DENSE_SHARE		4
+
 /* Above every 32-bit hash. */
 #define HASH_BOUND_MAX	((int64) PG_INT32_MAX + 1)
 
@@ -148,14 +152,23 @@ hash_bound(int pass)
 }
 
 /*
- * Passes are the cheaper way to mark a campaign, as long as a third of it is no
- * more than a batch, and nothing of the application's could make one fail after
- * those before it.
+ * Have a good part of the messages that await an answer expired?
+ */
+static bool
+dense(int64 aged, int64 in_flight)
+{
+	return aged >= DENSE_FROM && DENSE_SHARE * aged >= in_flight;
+}
+
+/*
+ * Passes are the cheaper way to mark a campaign where they find several messages
+ * a page, as long as a third of it is no more than a batch, and nothing of the
+ * application's could make one fail after those before it.
  */
 static bool
 worth_passes(const Judgement *j)
 {
-	return j->verdict.mark >= MARKING_PASSES_FROM &&
+	return j->dense && j->verdict.mark >= MARKING_PASSES_FROM &&
 		j->verdict.mark <= MARKING_PASSES * (int64) j->request->batch_size &&
 		cac_source_plain(j->source);
 }
@@ -182,6 +195,7 @@ mark_due(Judgement *j)
 	in_passes = request->pass > 0 || (request->in_passes && worth_passes(j));
 	mark.hash_below = in_passes ? hash_bound(request->pass) : HASH_BOUND_MAX;
 	mark.free = in_passes && request->pass < MARKING_PASSES - 1;
+	mark.dense = in_passes || j->dense;
 	if (!in_passes && request->batch_size > 0 && j->verdict.mark > request->batch_size)
 	{
 		mark.limit = request->batch_size;
@@ -383,11 +397,13 @@ plan_marking(Judgement *j)
 	j->facts.blackout = count.due > 0 && cac_judged_in_blackout(j);
 	if (j->facts.blackout)
 	{
-		j->verdict.unproven = count.due;
+		cac_count(j, true);
+		j->verdict.unproven = cac_tally_due(&j->tally);
 		j->verdict.reason = REASON_BLACKOUT;
 	}
 	else
 		j->verdict.mark = count.due;
+	j->dense = dense(count.aged, count.in_flight);
 	if (j->request->by_witness)
 		cac_note_due(j->source, j->key, &count, cac_expiry_cutoff(j), j->request->as_of);
 }
@@ -445,6 +461,7 @@ static bool
 plan(Judgement *j)
 {
 	cac_count_and_decide(j, PHASE_PLAN);
+	j->dense = dense(j->tally.aged, j->tally.message_1_sent);
 	note_blackout(j);
 	j->outcome->messages_checked = j->tally.aged + j->verdict.fail;
 	if (!j->request->dry_run && worth_acting(j))

@@ -9,6 +9,7 @@
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -659,7 +660,7 @@ log_marked_messages(const Source *source, int64 count)
 
 /*
  * cac_count_due
- *		What is to be marked of a campaign, see DueCount.
+ *		What may have to be marked of a campaign, see DueCount.
  */
 void
 cac_count_due(Source *source, Datum key, TimestampTz cutoff,
@@ -672,6 +673,7 @@ cac_count_due(Source *source, Datum key, TimestampTz cutoff,
 	if (count->next == DT_NOBEGIN)
 		count->next = DT_NOEND;
 	count->candidate = cac_row_text(0, 4);
+	count->in_flight = cac_row_count(0, 5);
 	SPI_freetuptable(SPI_tuptable);
 }
 
@@ -700,6 +702,11 @@ cac_find_sign(Source *source, TimestampTz since, TimestampTz closed_since)
  *
  * With a limit, *resume is (palloc'd, or NULL) what request->resume must be to
  * mark those that are left.
+ *
+ * Who has answered is looked up for each message, or, where that would be most
+ * of the campaign's contacts, read for all of them at once.  The planner takes
+ * the conditions for more selective than they are, and would never do the
+ * latter.
  */
 int64
 cac_mark_expired(Source *source, Datum key, const MarkRequest *request,
@@ -710,6 +717,7 @@ cac_mark_expired(Source *source, Datum key, const MarkRequest *request,
 	Datum		values[8];
 	Interval	interval;
 	StatementKind kind = request->free ? STATEMENT_MARK_FREE : STATEMENT_MARK;
+	int			guc_level = NewGUCNestLevel();
 	int64		marked;
 	bool		muted;
 
@@ -725,10 +733,14 @@ cac_mark_expired(Source *source, Datum key, const MarkRequest *request,
 		values[7] = CStringGetTextDatum(request->resume);
 	if (request->limit > 0)
 		kind = request->resume ? STATEMENT_MARK_BATCH_NEXT : STATEMENT_MARK_BATCH;
+	else if (request->dense)
+		(void) set_config_option("enable_nestloop", "off", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	muted = cac_mute_notes(true);
 	marked = cac_execute(source, kind, kind == STATEMENT_MARK_BATCH_NEXT ? 8 : 7,
 					 types, values, NULL);
 	cac_mute_notes(muted);
+	AtEOXact_GUC(true, guc_level);
 	*resume = request->limit > 0 && marked > 0 ? cac_row_text(0, 4) : NULL;
 	if (source->log_messages)
 		log_marked_messages(source, marked);

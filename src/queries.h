@@ -56,20 +56,22 @@ typedef struct MarkRequest
 	int64		within;			/* later than that after it, a reply is late */
 	TimestampTz as_of;
 	bool		free;			/* do not lock them first */
+	bool		dense;			/* they are a good part of the campaign */
 	int64		hash_below;		/* mark those whose id's hash is below that */
 	int64		limit;			/* or no more than so many; 0: no limit */
 	const char *resume;			/* with a limit: go on from here; NULL: begin */
 	const char *message;		/* the error message */
 } MarkRequest;
 
-/* What is to be marked of a campaign. */
+/* What may have to be marked of a campaign. */
 typedef struct DueCount
 {
 	int64		aged;			/* Message 1 rows in flight that have expired */
-	int64		due;			/* of these, the ones to mark */
+	int64		due;			/* no fewer than are to be marked; 0: none is */
 	TimestampTz next;			/* when the first of the others was sent;
 								 * DT_NOEND: there is none */
 	char	   *candidate;		/* one of the others, as palloc'd text, or NULL */
+	int64		in_flight;		/* all of them */
 } DueCount;
 
 /* Messages that are pending, or in a status that no label maps. */

@@ -395,23 +395,6 @@ count_statement(const Source *source)
 }
 
 /*
- * The Message 1 rows m of the campaign $1 that were sent before the cutoff $2,
- * the campaign's start being $3, and whose contacts have been silent.
- */
-static char *
-due_condition(const Source *source)
-{
-	const char *fragments[MAX_FRAGMENTS];
-
-	fragments[0] = cac_silent_condition(source, "$7");
-	return cac_expand(source,
-					  "@m.campaign_id@ @=@ $1 AND @m.message_type:message_1@"
-					  " AND @m.status:sent,delivered,read@"
-					  " AND " MESSAGE_MOMENT " @<@ $2@$1@",
-					  fragments);
-}
-
-/*
  * What a marked message is set to: $5 the error message, $6 as_of.
  */
 static char *
@@ -468,23 +451,46 @@ message_hash(const Source *source)
 }
 
 /*
- * How many Message 1 rows of one campaign have expired (arguments as in
- * due_condition), how many of them are to be marked, when the first of the
- * others was sent, and one of those others, which may well keep it open.
+ * The Message 1 rows m of the campaign $1 that were sent before the cutoff $2,
+ * the campaign's start being $3, and whose contacts have been silent; "within"
+ * names the parameter for those whose late answers are ignored.
+ */
+static char *
+due_condition(const Source *source, const char *within)
+{
+	const char *fragments[MAX_FRAGMENTS];
+
+	fragments[0] = cac_silent_condition(source, within);
+	return cac_expand(source,
+					  "@m.campaign_id@ @=@ $1 AND @m.message_type:message_1@"
+					  " AND @m.status:sent,delivered,read@"
+					  " AND " MESSAGE_MOMENT " @<@ $2@$1@",
+					  fragments);
+}
+
+/*
+ * How many Message 1 rows of one campaign have expired, when the first of the
+ * others was sent, one of those others, which may well keep it open, and how many
+ * all of them are.
+ *
+ * The second column is the first, if any of these is to be marked, and else 0: to
+ * count them would take as long as to mark them.
  */
 static char *
 due_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
-	fragments[0] = cac_silent_condition(source, "$4");
+	fragments[0] = due_condition(source, "$4");
 	return cac_expand(source,
 					  "SELECT pg_catalog.count(*) FILTER (WHERE old),"
-					  " pg_catalog.count(*) FILTER (WHERE silent),"
+					  " CASE WHEN pg_catalog.count(*) FILTER (WHERE old) @<>@ 0"
+					  "  AND EXISTS (SELECT FROM @messages@ AS m WHERE @$1@)"
+					  "  THEN pg_catalog.count(*) FILTER (WHERE old) ELSE 0 END,"
 					  " pg_catalog.min(moment) FILTER (WHERE NOT old),"
-					  " pg_catalog.max(id::pg_catalog.text) FILTER (WHERE NOT old)"
-					  " FROM (SELECT @m.id@ AS id, t.moment, t.moment @<@ $2 AS old,"
-					  "  CASE WHEN t.moment @<@ $2 THEN true@$1@ ELSE false END AS silent"
+					  " pg_catalog.max(id::pg_catalog.text) FILTER (WHERE NOT old),"
+					  " pg_catalog.count(*)"
+					  " FROM (SELECT @m.id@ AS id, t.moment, t.moment @<@ $2 AS old"
 					  "  FROM @messages@ AS m CROSS JOIN LATERAL"
 					  "   (SELECT " MESSAGE_MOMENT " AS moment) AS t"
 					  "  WHERE @m.campaign_id@ @=@ $1 AND @m.message_type:message_1@"
@@ -653,7 +659,7 @@ mark_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
-	fragments[0] = due_condition(source);
+	fragments[0] = due_condition(source, "$7");
 	fragments[1] = mark_assignments(source);
 	fragments[2] = source->log_messages ?
 		psprintf(" RETURNING %s", marked_columns(source)) : "";
@@ -683,7 +689,7 @@ mark_free_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
-	fragments[0] = due_condition(source);
+	fragments[0] = due_condition(source, "$7");
 	fragments[1] = mark_assignments(source);
 	fragments[2] = source->log_messages ?
 		psprintf(" RETURNING %s", marked_columns(source)) : "";
@@ -705,7 +711,7 @@ mark_batch_statement(const Source *source, bool resume)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
-	fragments[0] = due_condition(source);
+	fragments[0] = due_condition(source, "$7");
 	fragments[1] = mark_assignments(source);
 	fragments[2] = marked_columns(source);
 	fragments[3] = resume ?
