@@ -18,6 +18,7 @@
 #include "compat.h"
 #include "preflight.h"
 #include "table_triggers.h"
+#include "witness.h"
 
 #define MAX_BATCH_SIZE		1000000
 
@@ -418,6 +419,10 @@ cac_alter(const char *name, const char *setting_name, const char *value)
 		cac_arm(name);
 		cac_accept_names(source);
 		cac_ensure_message_trigger(source);
+		/* while it was paused nothing told of changes, and what shadow mode has
+		 * counted it has not written */
+		cac_prune_tracked(source, NULL, 0);
+		cac_hints_incomplete();
 	}
 }
 

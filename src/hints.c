@@ -582,6 +582,16 @@ cac_hints_publish(const HintNote *notes, int count, TimestampTz committed_at)
 }
 
 /*
+ * Something may have happened until now of which no hint tells.
+ */
+void
+cac_hints_incomplete(void)
+{
+	if (shared != NULL)
+		pg_atomic_write_u64(&shared->complete_since, (uint64) GetCurrentTimestamp());
+}
+
+/*
  * Counts hints that found no room before they came here.
  */
 void
@@ -590,7 +600,7 @@ cac_hints_lost(int64 count)
 	if (shared == NULL || count <= 0)
 		return;
 	pg_atomic_fetch_add_u64(&shared->dropped, count);
-	pg_atomic_write_u64(&shared->complete_since, (uint64) GetCurrentTimestamp());
+	cac_hints_incomplete();
 }
 
 /*
@@ -880,8 +890,8 @@ cac_hint_forget(const HintKey *key)
 }
 
 /*
- * Since when no hint was lost: the start or restart of the server, or the last
- * one that found no room.
+ * Since when no hint was lost: the start or restart of the server, the last one
+ * that found no room, or the last source that was activated.
  */
 TimestampTz
 cac_hints_complete_since(void)

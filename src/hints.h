@@ -87,6 +87,7 @@ extern bool cac_hints_ready(void);
 extern uint32 cac_hint_hash(const HintKey *key);
 extern void cac_hint_put(const HintKey *key, int flags, TimestampTz due);
 extern void cac_hints_publish(const HintNote *notes, int count, TimestampTz committed_at);
+extern void cac_hints_incomplete(void);
 extern void cac_hints_lost(int64 count);
 extern int	cac_hints_take(Oid dboid, Oid campaigns, TimestampTz now,
 						   HintKey *keys, int *flags, int max);

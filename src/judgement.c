@@ -218,8 +218,11 @@ cac_write_judged(const Judgement *j, const char *status,
 
 /*
  * cac_note_tally
- *		Remember what the tally tells of a campaign that stays open, unless its
- *		as_of is some caller's; forget one that does not.
+ *		Remember what the tally tells of a campaign that stays open; forget one
+ *		that does not.
+ *
+ * Not what a function's caller has counted: that may be undone, and be of
+ * another moment than now.
  */
 void
 cac_note_tally(const Judgement *j)

@@ -421,11 +421,13 @@ note_blackout(const Judgement *j)
 /*
  * A campaign that stays open, and whose statistics are to be refreshed: write
  * them at once, if nobody else holds the campaign or has closed it meanwhile.
- * False, as that was all.
+ * In shadow mode they are the application's business.  False, as that was all.
  */
 static bool
 look_at_statistics(Judgement *j)
 {
+	if (j->request->dry_run)
+		return false;
 	count_for_statistics(j);
 	if (!cac_statistics_differ(j))
 		return false;

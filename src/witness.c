@@ -261,7 +261,8 @@ cac_verify_candidates(Source *source, SweepKind sweep, TimestampTz as_of,
 		recall(source, keys[i], &hint, &tracked);
 		message = sweep == SWEEP_SENDING ? tracked.witness : tracked.last_sent;
 		if (message[0] != '\0' &&
-			!(sweep == SWEEP_SENDING && count_overdue(&tracked, count_before, as_of)))
+			!(sweep == SWEEP_SENDING && cac_source_acts(source) &&
+			  count_overdue(&tracked, count_before, as_of)))
 		{
 			asked[n] = keys[i];
 			witnesses[n] = pstrdup(message);

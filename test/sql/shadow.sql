@@ -93,6 +93,18 @@ SELECT count(*) AS "in earnest" FROM recorded WHERE NOT shadow;
 CALL campaign_run_sweeps('shop', force => true);
 SELECT count(*) > 0 AS kept FROM campaign_state WHERE shadow_action IS NOT NULL;
 SELECT count(*) AS "closed again" FROM recorded WHERE at > '2025-01-06 12:00+00' AND name IN ('complete', 'silent', 'late');
+-- The statistics of a campaign that stays open are the application's business
+-- too; once the source is active they are written by the first sweep.
+CALL campaign('stays open', 'sent read', now());
+CALL campaign_run_sweeps('shop', force => true);
+CALL campaign_run_sweeps('shop', force => true);
+SELECT sent_count, updated_at < now() AS "left alone" FROM campaigns WHERE name = 'stays open';
+SELECT mode FROM campaign_alter('shop', 'mode', 'active');
+UPDATE campaigns SET status = 'paused' WHERE name <> 'stays open' AND status = 'sending';
+CALL campaign_run_sweeps('shop', force => true);
+SELECT status, sent_count FROM campaigns WHERE name = 'stays open';
+UPDATE campaigns SET status = 'sending' WHERE status = 'paused';
+SELECT mode FROM campaign_alter('shop', 'mode', 'shadow');
 
 --
 -- The report
