@@ -1,7 +1,9 @@
 /*
- * A clock that a test can step.  Preloaded into a server (LD_PRELOAD), it adds to
- * the time of day as many microseconds as the file that STEPPING_CLOCK names
- * says, a 64-bit integer: what is written there holds at once for every process.
+ * A clock that a test can step, or stop.  Preloaded into a server (LD_PRELOAD), it
+ * goes by the file that STEPPING_CLOCK names, of two 64-bit integers: so many
+ * microseconds are added to the time of day; or, where the second one is there and
+ * not 0, it is so many microseconds after 1970-01-01 00:00 UTC, until something
+ * else is written.  What is written there holds at once for every process.
  *
  * (libfaketime has each process read its file again after some time, with stdio,
  * which a signal handler may not use; PostgreSQL's ask what time it is.)
@@ -17,7 +19,7 @@
 #include <unistd.h>
 
 static int	(*real_clock_gettime) (clockid_t, struct timespec *);
-static const volatile int64_t *offset;
+static const volatile int64_t *dial;	/* what is added, where it stands */
 
 __attribute__((constructor))
 static void
@@ -30,34 +32,48 @@ open_clock(void)
 	real_clock_gettime = dlsym(RTLD_NEXT, "clock_gettime");
 	if (name == NULL || (file = open(name, O_RDONLY)) < 0)
 		return;
-	page = mmap(NULL, sizeof(int64_t), PROT_READ, MAP_SHARED, file, 0);
+	/* beyond the end of a file its last page is zero */
+	page = mmap(NULL, 2 * sizeof(int64_t), PROT_READ, MAP_SHARED, file, 0);
 	if (page != MAP_FAILED)
-		offset = page;
+		dial = page;
 	close(file);
+}
+
+/*
+ * What the dial makes of the time.
+ */
+static void
+read_dial(struct timespec *now)
+{
+	int64_t		stands_at = dial[1];
+	int64_t		microseconds = now->tv_nsec / 1000 + dial[0];
+
+	now->tv_nsec %= 1000;
+	if (stands_at != 0)
+	{
+		now->tv_sec = now->tv_nsec = 0;
+		microseconds = stands_at;
+	}
+	now->tv_sec += microseconds / 1000000;
+	microseconds %= 1000000;
+	if (microseconds < 0)
+	{
+		now->tv_sec--;
+		microseconds += 1000000;
+	}
+	now->tv_nsec += microseconds * 1000;
 }
 
 int
 clock_gettime(clockid_t clock, struct timespec *now)
 {
 	int			result;
-	int64_t		microseconds;
 
 	if (real_clock_gettime == NULL)
 		real_clock_gettime = dlsym(RTLD_NEXT, "clock_gettime");
 	result = real_clock_gettime(clock, now);
-	if (result == 0 && clock == CLOCK_REALTIME && offset != NULL)
-	{
-		microseconds = now->tv_nsec / 1000 + *offset;
-		now->tv_nsec %= 1000;
-		now->tv_sec += microseconds / 1000000;
-		microseconds %= 1000000;
-		if (microseconds < 0)
-		{
-			now->tv_sec--;
-			microseconds += 1000000;
-		}
-		now->tv_nsec += microseconds * 1000;
-	}
+	if (result == 0 && clock == CLOCK_REALTIME && dial != NULL)
+		read_dial(now);
 	return result;
 }
 

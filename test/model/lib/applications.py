@@ -23,7 +23,9 @@ STANDARD_COLUMNS = {
     'interactions': ('campaign_id', 'contact_id', 'interaction_type', 'received_at'),
 }
 CONTACTS = 4
+CROWD = range(101, 1301)        # contacts of a campaign that is larger than all others
 BATCHES = 3
+MAX_CAMPAIGNS = 4
 
 
 class Application:
@@ -72,6 +74,10 @@ class Application:
     def no_statistics(self):
         return {name: None if self.null_statistics else 0 for name in STATISTICS if self.has('campaigns', name)}
 
+    def views(self):
+        """Are they views, on which there is no trigger?"""
+        return bool(self.written)
+
     def own_interactions(self):
         """A table of interactions alone, which tell their campaign."""
         return self.has('interactions', 'campaign_id') and self.attached('interactions') != self.attached('messages')
@@ -86,6 +92,13 @@ class Application:
 
     def contact(self, n):
         return None if n is None else self.contact_format % n if self.contact_format != '%d' else n
+
+    def sql_of(self, key_format):
+        """A key of that format, of the number that some SQL is."""
+        prefix = key_format.split('%')[0]
+        if '%012d' in key_format:
+            return lambda n: f"('{prefix}' || lpad(({n})::text, 12, '0'))::uuid"
+        return lambda n: f"'{prefix}' || ({n})" if prefix else f'({n})'
 
     # Rows.
 
@@ -111,11 +124,31 @@ class Application:
         row = self.row(table, values)
         return (f"INSERT INTO {self.table(table)} ({', '.join(row)}) VALUES ({', '.join(['%s'] * len(row))})", tuple(row.values()))
 
+    def insert_many(self, table, values, numbers):
+        """One row for each number n; values that are functions are called with the
+        SQL of n."""
+        def text(value):
+            return value('n') if callable(value) else '%s'
+
+        row = {self.columns[table].get(name, name): value if callable(value) else self.moment(value) if hasattr(value, 'tzinfo') else value
+               for name, value in values.items() if name in self.columns[table] or name not in STANDARD_COLUMNS[table]}
+        return (f"INSERT INTO {self.table(table)} ({', '.join(row)}) SELECT {', '.join(map(text, row.values()))}"
+                f' FROM generate_series({numbers.start}, {numbers.stop - 1}) AS n',
+                tuple(value for value in row.values() if not callable(value)))
+
     def update(self, table, key, values):
         """None where there is nothing to be written."""
         row = self.row(table, values)
         return row and (f"UPDATE {self.table(table)} SET {', '.join(f'{name} = %s' for name in row)}"
                         f" WHERE {self.columns[table]['id']} = %s", tuple(row.values()) + (key,))
+
+    def empty(self):
+        """The statements that delete all rows that histories make, campaigns last."""
+        keys = ', '.join(repr(self.key(n)) for n in range(1, MAX_CAMPAIGNS + 1))
+        if 'interactions' in self.columns:
+            yield f"DELETE FROM {self.table('interactions')}"
+        yield f"DELETE FROM {self.table('messages')} WHERE {self.columns['messages']['campaign_id']} IN ({keys})"
+        yield f"DELETE FROM {self.table('campaigns')} WHERE {self.columns['campaigns']['id']} IN ({keys})"
 
     def delete(self, table, column, key):
         return f'DELETE FROM {self.table(table)} WHERE {self.columns[table][column]} = %s', (key,)
@@ -151,7 +184,8 @@ class Standard(Application):
         super().__init__(name, columns, {}, more_ddl, **traits)
 
     def attach(self):
-        return [f"INSERT INTO {self.name}.contacts (id, full_number) SELECT lpad(n::text, 32, '0')::uuid, n FROM generate_series(1, {CONTACTS}) AS n;"]
+        return [f"INSERT INTO {self.name}.contacts (id, full_number) SELECT lpad(n::text, 32, '0')::uuid, n"
+                f" FROM generate_series(1, {CROWD.stop - 1}) AS n WHERE n <= {CONTACTS} OR n >= {CROWD.start};"]
 
     def set_up(self):
         statements = super().set_up()
