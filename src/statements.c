@@ -241,21 +241,28 @@ tally_statement(const Source *source)
  * Does the message m keep its campaign open?  "awaits" is SQL for whether the
  * campaign also waits for contacts who may still reply; "of_campaign" more SQL
  * that the message n is one of it.
+ *
+ * "few" says that this is asked of few messages.  Then the planner must not read
+ * every Message 2 of the campaign to answer it, which it does where equality is
+ * all that is asked.
  */
 static char *
-witness_condition(const Source *source, const char *awaits, const char *of_campaign)
+witness_condition(const Source *source, const char *awaits, const char *of_campaign,
+				  bool few)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
 	fragments[0] = awaits;
 	fragments[1] = cac_expand(source, of_campaign, NULL);
+	fragments[2] = few ?
+		cac_expand(source, " AND @n.contact_id@ @<=m.contact_id@ @m.contact_id@", NULL) : "";
 	return cac_expand(source,
 					  "(@m.message_type:message_1,message_2@"
 					  " AND @m.status:sent,delivered,read,failed,no_interaction,ignored@ IS NOT TRUE"
 					  " OR @$1@ AND @m.message_type:message_1@ AND @m.status:sent,delivered,read@"
 					  " AND NOT EXISTS (SELECT FROM @messages@ AS n"
 					  "  WHERE @n.campaign_id@ @=@ @m.campaign_id@@$2@"
-					  "  AND @n.contact_id@ @=m.contact_id@ @m.contact_id@"
+					  "  AND @n.contact_id@ @=m.contact_id@ @m.contact_id@@$3@"
 					  "  AND @n.message_type:message_2@"
 					  "  AND @n.status:sent,delivered,read,failed,no_interaction@))", fragments);
 }
@@ -271,7 +278,7 @@ witness_statement(const Source *source, bool next)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
-	fragments[0] = witness_condition(source, "$2", OF_CAMPAIGN);
+	fragments[0] = witness_condition(source, "$2", OF_CAMPAIGN, next);
 	fragments[1] = next ?
 		cac_expand(source,
 				   " AND @m.contact_id@ @<=m.contact_id@ (SELECT @n.contact_id@"
@@ -292,7 +299,7 @@ holds_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
-	fragments[0] = witness_condition(source, "$2", OF_CAMPAIGN);
+	fragments[0] = witness_condition(source, "$2", OF_CAMPAIGN, true);
 	return cac_expand(source,
 					  "SELECT @m.id@ FROM @messages@ AS m WHERE @m.campaign_id@ @=@ $1"
 					  " AND @m.id@ @=m.id@ $3@::m.id@ AND @$1@", fragments);
@@ -323,7 +330,7 @@ verify_statement(const Source *source)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
-	fragments[0] = witness_condition(source, awaits_of_campaign(source), "");
+	fragments[0] = witness_condition(source, awaits_of_campaign(source), "", true);
 	/* a campaign's own rule, where it can have one */
 	fragments[1] = cac_source_column(source, TABLE_CAMPAIGNS, "completion_rule")->name == NULL ?
 		"" : cac_expand(source, " JOIN @campaigns@ AS c ON @c.id@ @=@ w.campaign", NULL);

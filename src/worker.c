@@ -306,6 +306,7 @@ run_cycle(bool *installed)
 	.listed = leave_half_a_turn, .outermost = true};
 	uint32		changes;
 	bool		news = cac_slot_begin_cycle(&changes);
+	TimestampTz began_at = GetCurrentTimestamp();
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -318,7 +319,8 @@ run_cycle(bool *installed)
 		if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 			elog(ERROR, "SPI_connect_ext failed");
 		cac_take_turns(&host, news, changes);
-		if (cac_hints_next(MyDatabaseId) <= GetCurrentTimestamp())
+		/* one that has been due since before, and that nobody took */
+		if (cac_hints_next(MyDatabaseId) <= began_at)
 			drop_stray_hints();
 		SPI_finish();
 	}
