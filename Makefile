@@ -6,6 +6,7 @@
 #   make check-partitions   the tests of the standard tables, with these partitioned in each way
 #   make check-sanitizers   the same with somebody watching (see test/sanitizers --help)
 #   make coverage   the same, and which lines that executes (see test/coverage --help)
+#   make check-mutants  breaks the code, and sees the tests fail (see test/mutants --help)
 #   make analyze    reads the code without running it (see test/analyze --help)
 #   make check-citus      on tables that Citus distributes, where it is installed (see test/citus --help)
 #   make check-upgrade    pg_upgrade of a server with the extension at work (see test/upgrade --help)
@@ -34,7 +35,7 @@ PROVE_TESTS = test/t/*.pl
 
 # These do without PGXS, which has a "check" of its own that only fails: they
 # install what is missing, pg_config included.
-OWN_GOALS = check check-partitions check-versions check-citus check-sanitizers coverage analyze demo bench check-upgrade check-package dist
+OWN_GOALS = check check-partitions check-versions check-citus check-sanitizers check-mutants coverage analyze demo bench check-upgrade check-package dist
 
 ifneq (,$(filter $(OWN_GOALS),$(MAKECMDGOALS)))
 
@@ -60,6 +61,9 @@ dist:
 
 check-sanitizers:
 	@bash test/sanitizers
+
+check-mutants:
+	@bash test/mutants
 
 coverage:
 	@bash test/coverage

@@ -1,5 +1,6 @@
 # Every test that doc/reliability.md names is there, every command that it gives
-# names tests that there are, and every TAP file under load is told of in it.
+# names tests that there are, every TAP file under load is told of in it, and so is
+# every mutation, with the tests that notice it, which there are.
 
 use strict;
 use warnings;
@@ -57,6 +58,19 @@ for my $file (glob("$root/test/t/*.pl"))
 	my ($name) = $file =~ m{/(test/t/[^/]+)$};
 	next unless contents($name) =~ /^use UnderLoad;/m;
 	ok($named{$name}, "$name is told of");
+}
+
+# Every mutation.
+my $table = do { local $/ = undef; open my $print, '-|', 'bash', "$root/test/mutants", '--table' or die $!; <$print> };
+cmp_ok($table =~ tr/\n//, '>', 2, 'there are mutations');
+ok(index($document, $table) >= 0, 'the table of mutations is that of test/mutants --table');
+my %directories = (regress => 'sql', isolation => 'specs', pgtap => 'pgtap', model => 'model', fuzz => 'fuzz', tap => 't');
+my %noticing = map { $_ => 1 } $table =~ m{`((?:regress|isolation|pgtap|model|fuzz|tap|partitions/\w+/\w+)/\w+)`}g;
+for my $test (sort keys %noticing)
+{
+	my ($suite, $name) = $test =~ m{(\w+)/(\w+)$};
+	my @files = glob("$root/test/$directories{$suite}/$name.*");
+	is(scalar(@files), 1, "$test, which notices one, is there");
 }
 
 done_testing();
