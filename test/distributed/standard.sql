@@ -8,12 +8,12 @@ ALTER FUNCTION campaign_create_tables(name) RENAME TO campaign_create_plain_tabl
 CREATE FUNCTION campaign_create_tables(schema name DEFAULT current_schema()) RETURNS campaign_source
 LANGUAGE plpgsql SET client_min_messages = warning SET citus.multi_shard_modify_mode = sequential AS $$
 DECLARE
-	result campaign_source;
+	result @extschema@.campaign_source;
 	before text := current_setting('search_path');
 BEGIN
-	PERFORM campaign_create_plain_tables(schema);
+	PERFORM @extschema@.campaign_create_plain_tables(schema);
 	IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus') THEN
-		SELECT * INTO result FROM campaign_source WHERE source = schema;
+		SELECT * INTO result FROM @extschema@.campaign_source WHERE source = schema;
 		RETURN result;
 	END IF;
 	PERFORM set_config('search_path', format('%I, %s', schema, before), true);
@@ -34,6 +34,6 @@ BEGIN
 	ALTER TABLE interactions ADD FOREIGN KEY (contact_id) REFERENCES contacts;
 	ALTER TABLE interactions ADD FOREIGN KEY (campaign_id, message_id) REFERENCES messages (campaign_id, id);
 	PERFORM set_config('search_path', before, true);
-	SELECT * INTO result FROM campaign_source WHERE source = schema;
+	SELECT * INTO result FROM @extschema@.campaign_source WHERE source = schema;
 	RETURN result;
 END $$;
