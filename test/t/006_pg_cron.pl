@@ -1,6 +1,6 @@
 # A job of pg_cron closes campaigns: without preload of the extension, in both
 # ways that pg_cron has of running jobs, in its own database and in another; and
-# beside the worker nothing runs twice.
+# beside the worker, and a session that calls the functions, nothing is done twice.
 #
 # psql alone cannot show it: it takes servers that have preloaded one, or both.
 
@@ -25,6 +25,7 @@ shared_preload_libraries = 'pg_cron'
 cron.database_name = 'shop'
 cron.host = '@{[ $node->host ]}'
 log_statement = none
+max_prepared_transactions = 1
 END
 $node->restart;
 $node->safe_psql('postgres', <<'END');
@@ -100,35 +101,80 @@ for my $way ([ 'off', 'connection' ], [ 'on', 'background worker' ])
 is($node->safe_psql('shop', "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'campaign%'"), '0',
 	'no process of ours has run');
 
-# Both: what is due once runs once, whoever comes first.  Both begin when the
-# server does.
+# Both, and a session that calls the functions: what is due once runs once, whoever
+# comes first.  The first two begin when the server does.  Whoever of them is first
+# waits in the middle of a campaign, for a lock of a prepared transaction, until
+# that session is there too; and everybody is slow from then on.
 
-my (@campaigns, $list);
+$node->safe_psql('shop', <<'END');
+CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$
+BEGIN
+	PERFORM pg_advisory_xact_lock_shared(1);
+	PERFORM pg_sleep(0.02);
+	RETURN NEW;
+END $$;
+CREATE TRIGGER gate BEFORE UPDATE ON campaigns FOR EACH ROW EXECUTE FUNCTION gate();
+-- a lock that is asked for, and not granted
+CREATE PROCEDURE await_host() LANGUAGE plpgsql AS $$
+BEGIN
+	WHILE NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted) LOOP
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+END $$;
+CREATE PROCEDURE await_timeouts() LANGUAGE plpgsql AS $$
+BEGIN
+	WHILE EXISTS (SELECT FROM campaigns WHERE name = 'overdue' AND status = 'sending') LOOP
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+END $$;
+END
+
+# What the session does: from the last campaign to the first, as a sweep goes from
+# the first to the last, each in a transaction of its own.  The last sweep would
+# hold what the others have to time out.
+my $by_hand = <<'END';
+SET statement_timeout = '40 s';
+CALL await_host();
+COMMIT PREPARED 'gate';
+SELECT format('SELECT changed FROM campaign_update_status(%L::uuid)', id) FROM campaigns WHERE name = 'complete' AND status = 'sending' ORDER BY id DESC \gexec
+SELECT 'swept' FROM campaign_check_timeout(as_of => now());
+CALL await_timeouts();
+SELECT 'swept' FROM campaign_check_sending(as_of => now());
+END
+
 for my $setting (qw(off on))
 {
 	$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
 	$node->restart;
 	$node->safe_psql('shop', 'DELETE FROM campaign_sweep_run; DELETE FROM cron.job_run_details');
 	$node->safe_psql('shop', "SELECT FROM campaign_alter('public', '${_}_every', '1 hour')") for qw(expired timeout sending interrupted);
-	@campaigns = map { add_campaign($node, 'shop', $_ % 2 ? 'complete' : 'overdue') } 1 .. 20;
-	$list = join ', ', map { "'$_'" } @campaigns;
+	my @campaigns = map { add_campaign($node, 'shop', $_ % 2 ? 'complete' : 'overdue') } 1 .. 20;
+	my $list = join ', ', map { "'$_'" } @campaigns;
+	$node->safe_psql('shop', "BEGIN; SELECT pg_advisory_xact_lock(1); PREPARE TRANSACTION 'gate'");
 	$node->append_conf('postgresql.conf', <<"END");
 shared_preload_libraries = 'pg_cron, campaign_autoclose'
 cron.use_background_workers = $setting
 END
 	$node->restart;
+	my $called = $node->safe_psql('shop', $by_hand);
 	eventually($node, 'shop', "SELECT bool_and(status <> 'sending') FROM campaigns WHERE id IN ($list)",
-		"with pg_cron ($setting) and the worker, campaigns are closed");
+		"with pg_cron ($setting), the worker and a session, campaigns are closed");
+	cmp_ok(scalar(() = $called =~ /^t$/gm), '>', 0, 'by the functions that the session called');
+	is(scalar(() = $called =~ /^swept$/gm), 2, 'which were sweeps too');
 	eventually($node, 'shop', "SELECT count(*) >= 1 AND bool_and(status = 'succeeded') FROM cron.job_run_details WHERE jobid = $job AND end_time IS NOT NULL",
-		'the job has run');
+		'by the job, which has run');
+	eventually($node, 'shop', "SELECT count(*) = 4 AND bool_and(finished_at IS NOT NULL) FROM campaign_sweep_run WHERE as_of IS NULL",
+		'... or, where it found a sweep of the session, the worker, a moment later');
 	eventually($node, 'shop', "SELECT count(*) = 1 FROM campaign_worker WHERE process = 'launcher' AND state = 'running'
 		AND NOT EXISTS (SELECT FROM campaign_worker WHERE process = 'worker' AND state IN ('starting', 'running'))",
-		'and so has the worker');
-	is($node->safe_psql('shop', 'SELECT sweep, sum(runs), bool_and(finished_at IS NOT NULL) FROM campaign_sweep_run GROUP BY sweep ORDER BY sweep'),
-		"expired|1|t\ninterrupted|1|t\nsending|1|t\ntimeout|1|t", 'each sweep has run once');
+		'and by the worker, which has nothing left to do');
+	is($node->safe_psql('shop', 'SELECT sweep, sum(runs), bool_and(finished_at IS NOT NULL) FROM campaign_sweep_run WHERE as_of IS NULL GROUP BY sweep ORDER BY sweep'),
+		"expired|1|t\ninterrupted|1|t\nsending|1|t\ntimeout|1|t", 'each sweep that was due has run once');
 	is($node->safe_psql('shop', "SELECT count(*), count(DISTINCT campaign_id) FROM campaign_event WHERE event = 'closed' AND campaign_id IN ($list)"),
 		'20|20', 'each campaign was closed once');
+	is($node->safe_psql('shop', "SELECT count(*) FROM campaign_event WHERE event = 'error'"), '0', 'and none was in an error');
 }
+$node->safe_psql('shop', 'DROP TRIGGER gate ON campaigns');
 
 # Without its job pg_cron leaves the database alone.
 
