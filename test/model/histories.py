@@ -591,6 +591,24 @@ class HostedHistory(History):
             self.hosts[source].call(self.now, force, lambda c: self.seen(rows[c.number]))
             self.compare_memory(source)
 
+    def late_callback(self, c, m, status, n, unseen):
+        """Of a message that failed, and that nobody had any reason to look at since;
+        unseen: while the source is paused for a moment."""
+        campaign, number, message = self.message_of(c, m)
+        if number is None or message.sent_at is None:
+            return
+        source = self.sources.index(campaign.source)
+        self.callback(c, m, 'failed', n)
+        for wait in (1441, 61):
+            self.call(wait, source, True)
+        mode = campaign.source.policy.mode
+        if unseen:
+            self.alter(campaign.source, 'mode', 'paused')
+        self.callback(c, m, status, n)
+        if unseen:
+            self.alter(campaign.source, 'mode', mode)
+        self.call(61, source, True)
+
     def undone(self, c, status, n):
         """An application thinks better of it, after it had the campaign judged."""
         campaign = self.chosen(c)
@@ -642,6 +660,11 @@ def drawn(*arguments):
     return st.tuples(*(st.just(a) if isinstance(a, str) else a for a in arguments))
 
 
+def often(n, strategies):
+    # copies: Hypothesis takes each strategy once, and sees through the identity
+    return [s.map(lambda step: (*step,)) for s in strategies for _ in range(n)]
+
+
 index = st.integers(0, 3)
 contact = st.integers(0, CONTACTS)
 flag = st.booleans()
@@ -683,11 +706,6 @@ rarities = (
 )
 
 
-def often(n, strategies):
-    # copies: Hypothesis takes each strategy once, and sees through the identity
-    return [s.map(lambda step: (*step,)) for s in strategies for _ in range(n)]
-
-
 # a step that is not needed shrinks to one that does nothing
 steps = st.one_of(st.just(('wait', 0)), *often(4, work), *often(6, visits), *rarities)
 
@@ -701,6 +719,7 @@ calls = (
 )
 hosted_rarities = (
     drawn('batches', source, st.sampled_from([2, 1, 3, 5000])),
+    *often(3, [drawn('late_callback', index, index, st.sampled_from(IN_FLIGHT), index, flag)]),
     drawn('undone', index, st.sampled_from(('sent', 'failed', 'pending')), index),
 )
 hosted_steps = st.one_of(st.just(('wait', 0)), *often(4, work), *often(8, calls), *often(2, visits), *rarities, *hosted_rarities)
