@@ -12,8 +12,11 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "parser/parse_func.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/varlena.h"
 
@@ -80,6 +83,25 @@ cac_is_partition(const TablePartitions *partitions, Oid relid)
 {
 	return partitions->count > 0 &&
 		bsearch(&relid, partitions->relid, partitions->count, sizeof(Oid), oid_cmp) != NULL;
+}
+
+/*
+ * cac_has_subpartitions
+ *		Is it a partitioned table of which a partition is partitioned too?
+ */
+bool
+cac_has_subpartitions(Oid relid)
+{
+	ListCell   *lc;
+
+	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
+		return false;
+	foreach(lc, find_inheritance_children(relid, NoLock))
+	{
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_PARTITIONED_TABLE)
+			return true;
+	}
+	return false;
 }
 
 /*

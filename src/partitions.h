@@ -19,6 +19,7 @@ typedef struct TablePartitions
 
 extern void cac_read_partitions(Oid relid, TablePartitions *partitions);
 extern bool cac_is_partition(const TablePartitions *partitions, Oid relid);
+extern bool cac_has_subpartitions(Oid relid);
 extern Oid	cac_trigger_function(void);
 extern char *cac_find_unhinted(Oid relid, char **trigger);
 

@@ -153,6 +153,7 @@ typedef struct Source
 	bool		hinted;
 	bool		plain;
 	TablePartitions partitions[NUM_SOURCE_TABLES];
+	bool		subpartitioned; /* set with the first plan */
 	bool		renamed;		/* some table is not called as when attached */
 	uint32		type_hash[2 * MAX_SOURCE_COLUMNS];	/* of columns' types */
 	int			ntypes;

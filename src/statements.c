@@ -20,6 +20,7 @@
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -891,6 +892,43 @@ planned_once(const Source *source, StatementKind kind)
 }
 
 /*
+ * Before a statement is executed: see that its plan chooses partitions when it
+ * is made, for the very campaign.
+ *
+ * A plan for any campaign does so when it is executed.  Where some partitions
+ * are partitioned again, PostgreSQL (15.20, say) gets that wrong while another
+ * one is being detached CONCURRENTLY: it takes the numbers that they had when
+ * the plan was made, and leaves out the last, or crashes.  So does a plan for
+ * many campaigns: that is to look into all partitions.
+ *
+ * Returns what end_planning() needs.
+ */
+static int
+begin_planning(const Source *source, StatementKind kind)
+{
+	int			guc_level;
+
+	if (!source->subpartitioned)
+		return 0;
+	guc_level = NewGUCNestLevel();
+	(void) set_config_option("plan_cache_mode", "force_custom_plan",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	if (kind == STATEMENT_VERIFY || kind == STATEMENT_VERIFY_SENT || kind == STATEMENT_SIGN)
+		(void) set_config_option("enable_partition_pruning", "off",
+								 PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	return guc_level;
+}
+
+static void
+end_planning(int guc_level)
+{
+	if (guc_level > 0)
+		AtEOXact_GUC(false, guc_level);
+}
+
+/*
  * The plan of a statement, prepared if this backend has not done so yet.
  */
 static SPIPlanPtr
@@ -906,6 +944,9 @@ statement_plan(Source *source, StatementKind kind, int nargs, Oid *types)
 			elog(ERROR, "could not prepare \"%s\": %s", text,
 				 SPI_result_code_string(SPI_result));
 		SPI_keepplan(plan);
+		source->subpartitioned = cac_has_subpartitions(source->relid[TABLE_CAMPAIGNS]) ||
+			cac_has_subpartitions(source->relid[TABLE_MESSAGES]) ||
+			cac_has_subpartitions(source->relid[TABLE_INTERACTIONS]);
 		source->plan[kind] = plan;
 	}
 	return source->plan[kind];
@@ -923,9 +964,11 @@ cac_execute(Source *source, StatementKind kind, int nargs, Oid *types,
 {
 	MemoryContext caller = CurrentMemoryContext;
 	SPIPlanPtr	plan = statement_plan(source, kind, nargs, types);
+	int			guc_level = begin_planning(source, kind);
 	int			code;
 
 	code = SPI_execute_plan(plan, values, nulls, cac_sees_one_snapshot(), 0);
+	end_planning(guc_level);
 	if (code < 0)
 		elog(ERROR, "could not execute a statement: %s",
 			 SPI_result_code_string(code));
@@ -944,9 +987,11 @@ cac_open(Source *source, StatementKind kind, int nargs, Oid *types,
 {
 	MemoryContext caller = CurrentMemoryContext;
 	SPIPlanPtr	plan = statement_plan(source, kind, nargs, types);
+	int			guc_level = begin_planning(source, kind);
 	Portal		portal;
 
 	portal = SPI_cursor_open(NULL, plan, values, NULL, cac_sees_one_snapshot());
+	end_planning(guc_level);
 	MemoryContextSwitchTo(caller);
 	return portal;
 }
