@@ -18,6 +18,8 @@ expects.  Of each call is demanded:
   than the one that is named;
 - nothing is told of what the caller may not read.
 
+And of a run of 10,000 calls or more: that it has called every function there is.
+
     calls.py [--seed N] [--calls N] [--batch N] [--jobs N] [--log FILE]
 
 Needs a server that has the extension (PGHOST, PGPORT ...), and makes databases
@@ -41,6 +43,8 @@ import psycopg2.extensions
 
 TEMPLATE = 'fuzz_world'
 BATCH = 250                 # calls in one database
+ENOUGH = 10000              # calls, to have called everything
+NOT_UNDERSTOOD = {'42601', '42725', '42883'}     # so no function was called
 PATIENCE = 30               # seconds that a call may take
 ROLES = {                   # who calls, how often
     'postgres': 4, 'fuzz_anna': 5, 'fuzz_b"ert\'s; --': 3, 'fuzz_writer': 2, 'fuzz_reader': 2, 'fuzz_stranger': 3,
@@ -573,6 +577,8 @@ class Session:
         else:
             try:
                 answers = [self.run(statement) for statement in call.statements()]
+            except UnicodeDecodeError:
+                pass                        # a result in the client_encoding of the call, which psycopg2 has not heard of
             except psycopg2.Error as error:
                 self.check_error(call, error)
                 code = error.pgcode
@@ -747,6 +753,14 @@ def run_batch(options, number):
         return batch.codes, batch.failures + [f'# seed {options.seed}, batch {number}: {error}']
 
 
+def never_called(codes):
+    """The functions that are in the template, and that no call was of."""
+    connection = connect(TEMPLATE)
+    functions = World(connection.cursor()).functions
+    connection.close()
+    return [f.signature for f in functions if not set(codes.get(f.signature, ())) - NOT_UNDERSTOOD]
+
+
 def make_template():
     admin = connect('postgres')
     admin.cursor().execute(f'DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)')
@@ -788,6 +802,8 @@ def main():
         failures += batch_failures
         for what, counter in batch_codes.items():
             codes[what].update(counter)
+    enough = options.batch is None and options.calls >= ENOUGH
+    missed = never_called(codes) if enough else []
     drop_all()
     total = sum(sum(counter.values()) for counter in codes.values())
     for what in sorted(codes):
@@ -795,8 +811,12 @@ def main():
     for failure in failures[:20]:
         print(failure)
     print(f"{'not ' if failures else ''}ok 1 - {total} calls of {len(codes)} functions, views and tables, seed {options.seed}")
-    print('1..1')
-    sys.exit(bool(failures))
+    for signature in missed:
+        print(f'# never called: {signature}')
+    if enough:
+        print(f"{'not ' if missed else ''}ok 2 - every function was called")
+    print(f'1..{1 + enough}')
+    sys.exit(bool(failures or missed))
 
 
 if __name__ == '__main__':
