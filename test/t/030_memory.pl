@@ -226,10 +226,12 @@ cmp_ok($node->safe_psql('worker', 'SELECT count(*) FROM campaign_retry'), '>', 0
 # The session has come to an end.
 
 ok($session->finish, 'a session makes its calls') or diag($raised);
+# a statement may be needed for the first time late, but not one a round
+my $seldom = 5;
 my ($done, $grown, $used, $counts) = split /\|/, $node->safe_psql('session', <<"END");
 SELECT max(round), max(used) FILTER (WHERE round > $warm) - max(used) FILTER (WHERE round <= $warm),
 	max(used) FILTER (WHERE round <= $warm),
-	max(sources) <= 3 AND max(plans) FILTER (WHERE round > $warm) <= max(plans) FILTER (WHERE round <= $warm)
+	max(sources) <= 3 AND max(plans) FILTER (WHERE round > $warm) <= max(plans) FILTER (WHERE round <= $warm) + $seldom
 FROM sample
 END
 cmp_ok(($rounds - $warm) * $calls * 4, '>=', $week, 'four sweeps a call, they are those of a week');

@@ -44,12 +44,15 @@ END
 every_second($node, 'shop', 'shop', qw(expired sending interrupted timeout));
 
 # Campaigns have a pending message in partition 1 or 2; an old one in 3, which
-# comes and goes, has failed.
+# comes and goes, has failed.  (All at once: with what has failed alone they would
+# be closed.)
 my $campaigns = 40;
 $node->safe_psql('shop', <<"END");
+BEGIN;
 INSERT INTO campaigns (id, status) SELECT n, 'sending' FROM generate_series(1, $campaigns) AS n;
 INSERT INTO messages (id, campaign_id, contact_id, status, day) SELECT 1, n, 1, 'failed', 3 FROM generate_series(1, $campaigns) AS n;
 INSERT INTO messages (id, campaign_id, contact_id, status, day) SELECT 2, n, 2, 'pending', 1 + n % 2 FROM generate_series(1, $campaigns) AS n;
+COMMIT;
 END
 
 my $log = log_end($node);
