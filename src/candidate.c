@@ -411,6 +411,10 @@ process(Sweep *sweep, Datum key)
 			{
 				/* no reason to leave the campaign alone; there is no hurry */
 				sweep->outcome.skipped = true;
+				sweep->outcome.failed = error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE;
+				if (sweep->outcome.failed)
+					warn_of_failure(sweep, campaign_id, error,
+									"Its statistics stay as they are, and are tried again in a minute.");
 				return true;
 			}
 			sweep->result->campaigns_skipped++;

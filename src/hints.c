@@ -51,6 +51,8 @@
 /* How much of the share of the time that counting open campaigns may take can be
  * saved up, in microseconds. */
 #define COUNTING_CREDIT_MAX	USECS_PER_SEC
+/* And how much can be owed, whatever one count has taken. */
+#define COUNTING_DEBT_MAX	(10 * USECS_PER_SEC)
 
 /* The kinds of hints, as indexes of the due times. */
 #define NUM_FLAGS			2
@@ -919,6 +921,7 @@ cac_counting_credit(TimestampTz now, int64 spent)
 		shared->credit_at = now;
 	shared->credit += (now - shared->credit_at) / COUNTING_SHARE - spent;
 	shared->credit = Min(shared->credit, COUNTING_CREDIT_MAX);
+	shared->credit = Max(shared->credit, -COUNTING_DEBT_MAX);
 	shared->credit_at = now;
 	credit = shared->credit;
 	LWLockRelease(shared->lock);

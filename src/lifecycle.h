@@ -51,6 +51,7 @@ typedef struct JudgeOutcome
 {
 	bool		found;			/* is there such a campaign? */
 	bool		skipped;		/* somebody else holds it */
+	bool		failed;			/* or it raised an error, of no account */
 	bool		more;			/* a batch was marked: ask again ... */
 	char		resume[NAMEDATALEN];	/* ... with that as request->resume */
 	bool		in_pass;		/* marking in passes was begun */

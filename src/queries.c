@@ -9,7 +9,6 @@
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -669,6 +668,8 @@ cac_count_due(Source *source, Datum key, TimestampTz cutoff,
 	read_by_age(source, STATEMENT_DUE, key, cutoff, start, within);
 	count->aged = cac_row_count(0, 1);
 	count->due = cac_row_count(0, 2);
+	if (count->due >= COUNT_DUE_MAX)
+		count->due = count->aged;
 	count->next = cac_row_timestamp(0, 3);
 	if (count->next == DT_NOBEGIN)
 		count->next = DT_NOEND;
@@ -734,8 +735,13 @@ cac_mark_expired(Source *source, Datum key, const MarkRequest *request,
 	if (request->limit > 0)
 		kind = request->resume ? STATEMENT_MARK_BATCH_NEXT : STATEMENT_MARK_BATCH;
 	else if (request->dense)
+	{
 		(void) set_config_option("enable_nestloop", "off", PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		/* a plan for this one, and this one alone */
+		(void) set_config_option("plan_cache_mode", "force_custom_plan", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	}
 	muted = cac_mute_notes(true);
 	marked = cac_execute(source, kind, kind == STATEMENT_MARK_BATCH_NEXT ? 8 : 7,
 					 types, values, NULL);

@@ -304,13 +304,15 @@ run_locked_source(const char *name, bool force, const SweepHost *host, bool *in_
 	for (int kind = SWEEP_EXPIRED; kind < NUM_SWEEP_KINDS; kind++)
 	{
 		SweepRequest request = {.source = name, .kind = kind, .host = host,
-			.by_clock = true, .as_of = GetCurrentTimestamp()};
+			.by_clock = true};
 		SweepEnd	end;
 
 		request.thorough = thorough(&last[kind], now, force || !hinted);
 		if (!cac_serve_due_hints(name, host))
 			return now;
 
+		/* what was counted just now is not of the future */
+		request.as_of = GetCurrentTimestamp();
 		if (due[kind])
 		{
 			end = cac_run_sweep(&request, &result);

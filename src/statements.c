@@ -481,8 +481,8 @@ due_condition(const Source *source, const char *within)
  * others was sent, one of those others, which may well keep it open, and how many
  * all of them are.
  *
- * The second column is the first, if any of these is to be marked, and else 0: to
- * count them would take as long as to mark them.
+ * The second column is how many of these are to be marked, counted up to
+ * COUNT_DUE_MAX: to count them all would take as long as to mark them.
  */
 static char *
 due_statement(const Source *source)
@@ -492,9 +492,10 @@ due_statement(const Source *source)
 	fragments[0] = due_condition(source, "$4");
 	return cac_expand(source,
 					  "SELECT pg_catalog.count(*) FILTER (WHERE old),"
-					  " CASE WHEN pg_catalog.count(*) FILTER (WHERE old) @<>@ 0"
-					  "  AND EXISTS (SELECT FROM @messages@ AS m WHERE @$1@)"
-					  "  THEN pg_catalog.count(*) FILTER (WHERE old) ELSE 0 END,"
+					  " CASE WHEN pg_catalog.count(*) FILTER (WHERE old) @=@ 0 THEN 0"
+					  "  ELSE (SELECT pg_catalog.count(*) FROM"
+					  "   (SELECT FROM @messages@ AS m WHERE @$1@"
+					  "    LIMIT " CppAsString2(COUNT_DUE_MAX) ") AS due) END,"
 					  " pg_catalog.min(moment) FILTER (WHERE NOT old),"
 					  " pg_catalog.max(id::pg_catalog.text) FILTER (WHERE NOT old),"
 					  " pg_catalog.count(*)"

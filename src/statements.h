@@ -41,6 +41,9 @@ typedef enum StatementKind
 	STATEMENT_FUNNEL
 } StatementKind;
 
+/* So many messages that are due are counted, and no more. */
+#define COUNT_DUE_MAX	100
+
 extern int64 cac_execute(Source *source, StatementKind kind, int nargs,
 						 Oid *types, Datum *values, const char *nulls);
 extern Portal cac_open(Source *source, StatementKind kind, int nargs,

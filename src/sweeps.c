@@ -26,6 +26,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
+#include "portability/instr_time.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/memutils.h"
@@ -47,6 +48,7 @@
  * long. */
 #define HINTS_AT_ONCE				64
 #define HINT_PUT_OFF				USECS_PER_SEC
+#define HINT_FAILED_OFF				USECS_PER_MINUTE	/* where that raised an error */
 /* How often a sweep looks for hints meanwhile, in milliseconds, and for how
  * long it serves them before it goes on. */
 #define HINTS_EVERY					100
@@ -90,9 +92,9 @@ release(SessionLock *lock)
 }
 
 /*
- * Whoever was to serve hints does not: those that it had not come to wait again.
- * What it was at is lost, lest one that makes every worker fail come again and
- * again.  Called when a transaction is aborted, so nothing here may raise.
+ * Whoever was to serve hints does not: those that it had not come to, or not
+ * committed, wait again.  The one that it was at is lost, lest one that makes
+ * every worker fail come again and again.  Called when a transaction is aborted, so nothing here may raise.
  */
 static void
 give_hints_back(void)
@@ -101,7 +103,7 @@ give_hints_back(void)
 
 	for (int i = in_hand.committed; i < in_hand.count; i++)
 	{
-		if (i <= in_hand.current)
+		if (i == in_hand.current)
 			cac_hints_lost(pg_popcount32(in_hand.flags[i] & HINT_KINDS));
 		else
 			cac_hint_put(&in_hand.keys[i], in_hand.flags[i], now);
@@ -240,34 +242,42 @@ serve_hint(Sweep *sweep, const HintKey *hint, int flags)
 	Datum		key = cac_key_of_hint(source, hint);
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz not_before = cac_count_not_before(source, key, now);
+	int64		credit = cac_counting_credit(now, 0);
+	instr_time	before;
+	instr_time	after;
 	int64		elapsed;
 	int			left = 0;
 	bool		go_on;
 
 	cac_note_key_type(sweep, source);
 	sweep->as_of = now;
-	sweep->count = (flags & HINT_CHANGED) != 0 && now >= not_before &&
-		cac_counting_credit(now, 0) > 0;
+	sweep->count = (flags & HINT_CHANGED) != 0 && now >= not_before && credit > 0;
 	sweep->only_statistics = (flags & HINT_CHECK) == 0;
 	sweep->by_hint = true;
 	cac_note_change(source, key, flags);
 	if (sweep->only_statistics && !sweep->count)
 	{
 		cac_hint_put(hint, HINT_CHANGED,
-					 Max(not_before, cac_after(now, HINT_PUT_OFF)));
+					 Max(not_before, cac_after(now, Max(HINT_PUT_OFF, -credit * COUNTING_SHARE))));
 		return true;
 	}
 
+	/* not by the clock, which may be set meanwhile */
+	INSTR_TIME_SET_CURRENT(before);
 	go_on = cac_process_candidate(sweep, key);
-	elapsed = Max(GetCurrentTimestamp() - now, 0);
+	INSTR_TIME_SET_CURRENT(after);
+	INSTR_TIME_SUBTRACT(after, before);
+	elapsed = INSTR_TIME_GET_MICROSEC(after);
 	if (sweep->count)
-		(void) cac_counting_credit(now + elapsed, elapsed);
+		(void) cac_counting_credit(GetCurrentTimestamp(), elapsed);
 	else
 		left |= flags & HINT_CHANGED;
 	if (!go_on || sweep->outcome.skipped)
 		left |= flags;
 	if (left != 0)
-		cac_hint_put(hint, left, cac_after(now, Max(HINT_PUT_OFF, 10 * elapsed)));
+		cac_hint_put(hint, left,
+					 cac_after(now, Max(sweep->outcome.failed ? HINT_FAILED_OFF : HINT_PUT_OFF,
+										10 * elapsed)));
 	return go_on;
 }
 
@@ -312,6 +322,7 @@ serve_hints(const SweepRequest *request, int64 *served)
 	}
 	cac_commit_now(&sweep);
 	in_hand.committed = in_hand.current + 1;
+	in_hand.current = -1;
 	give_hints_back();
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(sweep.context);

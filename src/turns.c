@@ -41,6 +41,9 @@
 #include "slots.h"
 #include "turns.h"
 
+/* Longer than anything is put off by. */
+#define PUT_OFF_MAX		(10 * USECS_PER_MINUTE)
+
 /* A source in the list of one cycle. */
 typedef struct TurnSource
 {
@@ -149,6 +152,9 @@ sweeps_due(const Source *source, SourceNote *note, TimestampTz now)
 		return DT_NOEND;
 	}
 	due = source->fault_code != 0 ? now : cac_source_due(source);
+	/* unless the clock was set back since */
+	if (note->not_before > cac_after(now, PUT_OFF_MAX))
+		note->not_before = DT_NOBEGIN;
 	return Max(due, note->not_before);
 }
 
