@@ -70,5 +70,27 @@ eventually($node, 'load', 'SELECT count(*) = 8 FROM (SELECT DISTINCT source, swe
 
 holds($node, 'clock', 10);
 
+# A step forward while statistics are being written is not time that this took: the
+# next are counted in seconds, not hours.
+create_source($node, 'load', 'slow');
+every_second($node, 'load', 'slow');
+$node->safe_psql('load', <<'END');
+CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN NEW; END';
+CREATE TRIGGER gate BEFORE UPDATE ON slow.campaigns FOR EACH ROW EXECUTE FUNCTION gate();
+END
+my $gate = session($node, 'load');
+$gate->query_safe('SELECT pg_advisory_lock(7)');
+my $slow = add_campaign($node, 'load', 'awaiting', schema => 'slow', contacts => 3);
+step_clock(-19980);
+worker_pid($node, 'load', "wait_event_type = 'Lock' AND wait_event = 'advisory'");
+step_clock(0);
+$gate->query_safe('SELECT pg_advisory_unlock(7)');
+my $statistics = "SELECT sent_count || ' ' || delivered_count FROM slow.campaigns";
+ok($node->poll_query_until('load', $statistics, '3 0'), 'statistics are written, and the clock is set meanwhile');
+$node->safe_psql('load', "UPDATE slow.messages SET status = 'delivered'");
+step_clock(20);
+ok($node->poll_query_until('load', $statistics, '3 3'), '... and again after the next change');
+$gate->quit;
+
 $node->stop;
 done_testing();
