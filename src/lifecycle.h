@@ -16,8 +16,9 @@
  * neither table nor indexes grow by much.  All passes but the last do without
  * locking the rows first; the last finds what these have passed over.
  *
- * Not where few messages are due, or few of many, nor where a trigger of the application's may
- * raise an error in the last pass: such a campaign must be left as it was.
+ * Not where few messages are due, or few of many, nor where a trigger of the
+ * application's may raise an error in the last pass: such a campaign must be
+ * left as it was.
  */
 #define MARKING_PASSES		3
 #define MARKING_PASSES_FROM 1000
