@@ -425,8 +425,9 @@ find_candidates(void *arg)
 	{
 		sweep->held = MemoryContextAllocZero(sweep->context,
 											 Max(sweep->nkeys, 1) * sizeof(bool));
-		sweep->count_before = cac_count_before(source, sweep->keys, sweep->nkeys,
-											   sweep->as_of);
+		if (sweep->kind == SWEEP_SENDING)
+			sweep->count_before = cac_count_before(source, sweep->keys,
+												   sweep->nkeys, sweep->as_of);
 		cac_verify_candidates(source, sweep->kind, sweep->as_of,
 							  sweep->count_before, sweep->keys + sweep->ndone,
 							  sweep->nkeys - sweep->ndone,

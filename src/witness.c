@@ -15,8 +15,9 @@
  * A witness is looked up each time, so one that is wrong, deleted or forgotten
  * costs time, never a verdict.  The other two save a reading of the campaign
  * where the source's trigger tells of what would change them, as long as no
- * hint of that is waiting, none was lost, and for some hours at most.  Only what runs
- * on behalf of a host goes by all this: a function's caller gets full counts.
+ * hint of that is waiting, none was lost, and for some hours at most.  Only what
+ * runs on behalf of a host goes by all this: a function's caller gets full
+ * counts.
  */
 #include "postgres.h"
 

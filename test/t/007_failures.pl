@@ -223,6 +223,23 @@ eventually($node, 'shop', "SELECT status = 'completed' FROM tenant.campaigns WHE
 is($node->safe_psql('shop', "SELECT count(*) FROM campaign_sweep_run WHERE source = 'failing' AND sweep = 'sending' AND finished_at IS NULL"), '0',
 	'nothing is left of what failed');
 
+# Statistics that cannot be written are told of, and tried again a minute later, not
+# every second.  The campaign is not blamed, and may be closed meanwhile.
+
+create_source($node, 'shop', 'refusing');
+every_second($node, 'shop', 'refusing');
+$node->safe_psql('shop', 'ALTER TABLE refusing.campaigns ADD CHECK (read_count < 3)');
+$before = log_end($node);
+my $refused = add_campaign($node, 'shop', 'awaiting', schema => 'refusing', contacts => 3);
+my $warning = qr/WARNING:  campaign $refused of source "refusing" could not be processed: .* violates check constraint/;
+logged($node, $warning, $before, 'the log says that statistics could not be written');
+my $runs = $node->safe_psql('shop', "SELECT sum(runs) FROM campaign_sweep_run WHERE source = 'tenant' AND sweep = 'sending'");
+eventually($node, 'shop', "SELECT sum(runs) > $runs + 3 FROM campaign_sweep_run WHERE source = 'tenant' AND sweep = 'sending'",
+	'seconds go by');
+is(scalar(() = log_since($node, $before) =~ /$warning/g), 1, '... once');
+is($node->safe_psql('shop', "SELECT (SELECT count(*) FROM campaign_event WHERE source = 'refusing'), (SELECT count(*) FROM campaign_retry WHERE source = 'refusing')"),
+	'0|0', 'and the campaign is not left alone for it');
+
 $application->quit;
 $node->stop;
 unlike(log_since($node, 0), qr/PANIC|TRAP|was terminated by signal/, 'nothing crashed');
