@@ -119,6 +119,23 @@ cac_learn_facts(Judgement *j, CampaignLock lock)
 	return true;
 }
 
+static void
+start_counting(Judgement *j, instr_time *started)
+{
+	memset(&j->tally, 0, sizeof(j->tally));
+	INSTR_TIME_SET_CURRENT(*started);
+}
+
+static void
+stop_counting(Judgement *j, instr_time started)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, started);
+	j->count_usec = INSTR_TIME_GET_MICROSEC(now);
+}
+
 /*
  * cac_count
  *		Count the campaign's messages: fills in tally and count_usec.
@@ -126,18 +143,45 @@ cac_learn_facts(Judgement *j, CampaignLock lock)
 void
 cac_count(Judgement *j, bool look_for_due)
 {
-	instr_time	before;
-	instr_time	after;
+	instr_time	started;
 
-	memset(&j->tally, 0, sizeof(j->tally));
-	INSTR_TIME_SET_CURRENT(before);
+	start_counting(j, &started);
 	cac_read_tally(j->source, j->key,
 				   look_for_due ? cac_expiry_cutoff(j) : DT_NOBEGIN,
 				   j->facts.start, j->facts.policy.interaction_timeout,
 				   &j->tally);
-	INSTR_TIME_SET_CURRENT(after);
-	INSTR_TIME_SUBTRACT(after, before);
-	j->count_usec = INSTR_TIME_GET_MICROSEC(after);
+	stop_counting(j, started);
+}
+
+/*
+ * cac_count_statuses
+ *		Likewise by status alone, which is all that the statistics are.
+ */
+void
+cac_count_statuses(Judgement *j)
+{
+	instr_time	started;
+
+	start_counting(j, &started);
+	cac_read_counts(j->source, j->key, j->facts.start, &j->tally);
+	stop_counting(j, started);
+}
+
+/*
+ * cac_count_settled
+ *		Likewise all of it, if no message keeps the campaign open, whose rule is
+ *		"contacts".  False where one does: then by status alone.
+ */
+bool
+cac_count_settled(Judgement *j)
+{
+	instr_time	started;
+	bool		settled;
+
+	start_counting(j, &started);
+	settled = cac_read_settled(j->source, j->key, j->facts.start, &j->tally);
+	stop_counting(j, started);
+	return settled;
 }
 
 static Blackout *

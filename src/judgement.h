@@ -42,6 +42,8 @@ extern void cac_read_judgement(Source *source, Datum key,
 extern bool cac_learn_facts(Judgement *j, CampaignLock lock);
 extern bool cac_judged_in_blackout(Judgement *j);
 extern void cac_count(Judgement *j, bool look_for_due);
+extern void cac_count_statuses(Judgement *j);
+extern bool cac_count_settled(Judgement *j);
 extern void cac_count_and_decide(Judgement *j, VerdictPhase phase);
 extern bool cac_statistics_differ(const Judgement *j);
 extern TimestampTz cac_write_judged(const Judgement *j, const char *status,

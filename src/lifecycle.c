@@ -20,7 +20,6 @@
  */
 #include "postgres.h"
 
-#include "portability/instr_time.h"
 #include "utils/timestamp.h"
 
 #include "certificate.h"
@@ -281,26 +280,54 @@ stays_open(const Judgement *j)
 }
 
 /*
- * It does, so nothing but its statistics are wanted.
+ * It does, so nothing but its statistics are wanted, which the tally has.
  */
 static void
-count_for_statistics(Judgement *j)
+decide_on_statistics(Judgement *j)
 {
 	CampaignVerdict *verdict = &j->verdict;
-	instr_time	before;
-	instr_time	after;
 
 	memset(verdict, 0, sizeof(*verdict));
-	INSTR_TIME_SET_CURRENT(before);
-	cac_read_counts(j->source, j->key, j->facts.start, &verdict->tally);
-	INSTR_TIME_SET_CURRENT(after);
-	INSTR_TIME_SUBTRACT(after, before);
 	verdict->action = ACTION_NONE;
 	verdict->status = j->facts.status;
 	verdict->reason = REASON_AWAITING;
 	verdict->refresh_statistics = true;
-	cac_note_count(j->source, j->key, &verdict->tally, false,
-				   INSTR_TIME_GET_MICROSEC(after), j->request->as_of);
+	verdict->tally = j->tally;
+}
+
+/*
+ * Has a host looked for such a message, and found none?
+ */
+static bool
+believed_settled(const Judgement *j)
+{
+	const JudgeRequest *request = j->request;
+
+	return request->by_witness &&
+		(request->sweep == SWEEP_EXPIRED || j->unplanned) &&
+		j->facts.status == CAMPAIGN_OPEN &&
+		j->facts.policy.completion_rule == COMPLETION_CONTACTS &&
+		!(request->blackout && request->blackout->holds);
+}
+
+/*
+ * Count what is left of a campaign that is locked, and decide.
+ */
+static void
+confirm(Judgement *j)
+{
+	if (stays_open(j))
+	{
+		cac_count_statuses(j);
+		decide_on_statistics(j);
+	}
+	else if (!believed_settled(j))
+		cac_count_and_decide(j, PHASE_CONFIRM);
+	else if (cac_count_settled(j))
+		j->verdict = cac_judge(j->request->sweep, PHASE_CONFIRM, &j->facts,
+							   &j->tally, j->request->as_of);
+	else
+		decide_on_statistics(j);
 }
 
 /*
@@ -312,7 +339,6 @@ lock_and_act(Judgement *j)
 {
 	const JudgeRequest *request = j->request;
 	JudgeOutcome *outcome = j->outcome;
-	bool		by_count;
 
 	if (!cac_learn_facts(j, request->lock))
 	{
@@ -333,18 +359,13 @@ lock_and_act(Judgement *j)
 		outcome->updated = true;
 		return false;
 	}
-	by_count = stays_open(j);
-	if (by_count)
-		count_for_statistics(j);
-	else
-		cac_count_and_decide(j, PHASE_CONFIRM);
+	confirm(j);
 	outcome->updated = outcome->messages_marked > 0 ||
 		(worth_acting(j) && j->verdict.action != ACTION_ASK_TO_RESUME);
 	if (j->verdict.action != ACTION_CLOSE)
 		remember_failed(j);
 	cac_act_on_campaign(j);
-	if (!by_count)
-		cac_note_tally(j);
+	cac_note_tally(j);
 	return true;
 }
 
@@ -428,7 +449,9 @@ look_at_statistics(Judgement *j)
 {
 	if (j->request->dry_run)
 		return false;
-	count_for_statistics(j);
+	cac_count_statuses(j);
+	decide_on_statistics(j);
+	cac_note_tally(j);
 	if (!cac_statistics_differ(j))
 		return false;
 	if (!cac_learn_facts(j, LOCK_SKIP))

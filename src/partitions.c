@@ -105,6 +105,16 @@ cac_has_subpartitions(Oid relid)
 }
 
 /*
+ * cac_is_one_table
+ *		Is it a table, and none that others inherit from?
+ */
+bool
+cac_is_one_table(Oid relid)
+{
+	return get_rel_relkind(relid) == RELKIND_RELATION && !has_subclass(relid);
+}
+
+/*
  * cac_find_unhinted
  *		The qualified name, palloc'd, of a table, or else of its first partition,
  *		of whose changes no trigger of ours tells; NULL where there is none.

@@ -20,6 +20,7 @@ typedef struct TablePartitions
 extern void cac_read_partitions(Oid relid, TablePartitions *partitions);
 extern bool cac_is_partition(const TablePartitions *partitions, Oid relid);
 extern bool cac_has_subpartitions(Oid relid);
+extern bool cac_is_one_table(Oid relid);
 extern Oid	cac_trigger_function(void);
 extern char *cac_find_unhinted(Oid relid, char **trigger);
 

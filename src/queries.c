@@ -324,13 +324,12 @@ cac_read_tally(Source *source, Datum key, TimestampTz cutoff,
 }
 
 /*
- * cac_read_counts
- *		Count one campaign's messages by status alone; the rest of the tally is
- *		left as it is.  "start" is the campaign's.
+ * Execute a statement that counts one campaign's messages by status; "start" is
+ * the campaign's.  Returns the column after those counts.
  */
-void
-cac_read_counts(Source *source, Datum key, TimestampTz start,
-				CampaignTally *tally)
+static int
+read_counts(Source *source, StatementKind kind, Datum key, TimestampTz start,
+			CampaignTally *tally)
 {
 	Oid			types[3] = {InvalidOid, TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum		values[3];
@@ -340,7 +339,7 @@ cac_read_counts(Source *source, Datum key, TimestampTz start,
 	values[0] = key;
 	values[1] = TimestampTzGetDatum(DT_NOBEGIN);	/* no cutoff */
 	values[2] = TimestampTzGetDatum(start);
-	cac_execute(source, STATEMENT_COUNT, 3, types, values, NULL);
+	cac_execute(source, kind, 3, types, values, NULL);
 	tally->messages = result_count(col++, 0);
 	tally->pending = result_count(col++, 0);
 	tally->sent = result_count(col++, 0);
@@ -350,7 +349,49 @@ cac_read_counts(Source *source, Datum key, TimestampTz start,
 	tally->no_interaction = result_count(col++, 0);
 	tally->interactions = result_count(col++, 0);
 	tally->unmapped = unmapped(tally);
+	return col;
+}
+
+/*
+ * cac_read_counts
+ *		Count one campaign's messages by status alone; the rest of the tally is
+ *		left as it is.  "start" is the campaign's.
+ */
+void
+cac_read_counts(Source *source, Datum key, TimestampTz start,
+				CampaignTally *tally)
+{
+	(void) read_counts(source, STATEMENT_COUNT, key, start, tally);
 	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * cac_read_settled
+ *		Count the messages of a campaign whose rule is "contacts", and that is
+ *		believed to have none that keeps it open.
+ *
+ * True if so it is: then the whole tally is filled in, as of one moment, with
+ * nothing aged.  If not, cac_read_counts() has been done.
+ */
+bool
+cac_read_settled(Source *source, Datum key, TimestampTz start,
+				 CampaignTally *tally)
+{
+	int			col = read_counts(source, STATEMENT_SETTLED, key, start, tally);
+	bool		settled = result_count(col++, 0) == 0;
+
+	if (settled)
+	{
+		tally->message_1_rows = result_count(col++, 0);
+		tally->message_1_sent = result_count(col++, 0);
+		tally->message_2_sent = result_count(col++, 0);
+		tally->contacts = result_count(col++, 0);
+		tally->last_sent = cac_row_timestamp(0, col++);
+		tally->contacts_completed = tally->completed_if_marked = tally->contacts;
+		tally->last_sent_if_marked = tally->last_sent;
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return settled;
 }
 
 /*

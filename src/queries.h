@@ -162,6 +162,8 @@ extern void cac_read_tally(Source *source, Datum key, TimestampTz cutoff,
 						   CampaignTally *tally);
 extern void cac_read_counts(Source *source, Datum key, TimestampTz start,
 							CampaignTally *tally);
+extern bool cac_read_settled(Source *source, Datum key, TimestampTz start,
+							 CampaignTally *tally);
 extern List *cac_read_unsent(Source *source, Datum key);
 extern void cac_read_awaited(Source *source, Datum key, TimestampTz start,
 							 int64 within, AwaitedCount *count);

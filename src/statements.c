@@ -269,6 +269,52 @@ witness_condition(const Source *source, const char *awaits, const char *of_campa
 }
 
 /*
+ * Of the campaign $1, whose rule is "contacts", what count_statement() counts and
+ * how many messages keep it open.  If that is none, then the rest of its tally,
+ * for a third of the price: there is nobody to be awaited, so no contact has to
+ * be looked at by itself.  $3 its start.
+ */
+static char *
+settled_statement(const Source *source)
+{
+	const char *fragments[MAX_FRAGMENTS];
+
+	fragments[0] = cac_interaction_count(source);
+	fragments[1] = witness_condition(source, "true", OF_CAMPAIGN, false);
+	fragments[2] = cac_sent_moment(source);
+	return cac_expand(source,
+					  "SELECT pg_catalog.count(*) FILTER (WHERE counted),"
+					  " pg_catalog.count(*) FILTER (WHERE pending),"
+					  " pg_catalog.count(*) FILTER (WHERE sent),"
+					  " pg_catalog.count(*) FILTER (WHERE delivered),"
+					  " pg_catalog.count(*) FILTER (WHERE read),"
+					  " pg_catalog.count(*) FILTER (WHERE failed),"
+					  " pg_catalog.count(*) FILTER (WHERE no_interaction),"
+					  " @$1@,"
+					  " pg_catalog.count(*) FILTER (WHERE holds),"
+					  " pg_catalog.count(*) FILTER (WHERE message_1 AND counted),"
+					  " pg_catalog.count(*) FILTER (WHERE message_1 AND (sent OR delivered OR read)),"
+					  " pg_catalog.count(*) FILTER (WHERE message_2 AND (sent OR delivered OR read)),"
+					  " pg_catalog.count(DISTINCT contact) FILTER (WHERE counted) @+@"
+					  "  pg_catalog.count(*) FILTER (WHERE counted AND contact IS NULL),"
+					  " pg_catalog.max(sent_at) FILTER (WHERE counted)"
+					  " FROM (SELECT @m.contact_id@ AS contact,"
+					  "  @m.message_type:message_1@ AS message_1,"
+					  "  @m.message_type:message_2@ AS message_2,"
+					  "  @m.status:ignored@ IS NOT TRUE AS counted,"
+					  "  @m.status:pending@ AS pending,"
+					  "  @m.status:sent@ AS sent,"
+					  "  @m.status:delivered@ AS delivered,"
+					  "  @m.status:read@ AS read,"
+					  "  @m.status:failed@ AS failed,"
+					  "  @m.status:no_interaction@ AS no_interaction,"
+					  "  @$3@ AS sent_at,"
+					  "  @$2@ AS holds"
+					  "  FROM @messages@ AS m WHERE @m.campaign_id@ @=@ $1"
+					  "   AND @m.message_type:message_1,message_2@ OFFSET 0) AS message", fragments);
+}
+
+/*
  * A message that keeps the campaign $1 open, as text; $2 whether it also waits
  * for contacts.  It is looked for from the last contact downwards, or ("next")
  * from the contact of $3, the last such message: so all searches together read
@@ -541,6 +587,21 @@ same_row(const Source *source, const char *condition)
 }
 
 /*
+ * "FROM" and "WHERE" of a statement that writes the rows of "found".  Where they
+ * are places in one table, each is gone to, whichever joins the planner may use.
+ */
+static const char *
+one_of_the_rows(const Source *source, const char *condition)
+{
+	if (cac_is_one_table(source->relid[TABLE_MESSAGES]) && !source->distributed)
+		return cac_expand(source,
+						  psprintf(" WHERE m.ctid @=@ ANY (ARRAY(SELECT found.place FROM found))"
+								   " AND m.tableoid @=@ '%u'::pg_catalog.oid",
+								   source->relid[TABLE_MESSAGES]), NULL);
+	return psprintf(" FROM found WHERE %s", same_row(source, condition));
+}
+
+/*
  * The moments of a message m that tell of a callback later than $1, as a
  * condition.
  */
@@ -675,13 +736,12 @@ mark_statement(const Source *source)
 	fragments[3] = message_hash(source);
 	fragments[4] = row_columns(source);
 	fragments[5] = row_lock(source, TABLE_MESSAGES, " FOR NO KEY UPDATE OF m SKIP LOCKED");
-	fragments[6] = same_row(source, "@m.status:sent,delivered,read@");
+	fragments[6] = one_of_the_rows(source, "@m.status:sent,delivered,read@");
 	return cac_expand(source,
 					  "WITH found AS (SELECT @$5@"
 					  " FROM @messages@ AS m WHERE @$1@"
 					  " AND @$4@ @<@ $4@$6@)"
-					  " UPDATE @messages@ AS m SET @$2@ FROM found"
-					  " WHERE @$7@"
+					  " UPDATE @messages@ AS m SET @$2@@$7@"
 					  " AND @m.campaign_id@ @=@ $1@$3@", fragments);
 }
 
@@ -821,6 +881,8 @@ build_statement(const Source *source, StatementKind kind)
 			return tally_statement(source);
 		case STATEMENT_COUNT:
 			return count_statement(source);
+		case STATEMENT_SETTLED:
+			return settled_statement(source);
 		case STATEMENT_UNSENT:
 			return cac_unsent_statement(source);
 		case STATEMENT_AWAITED:
