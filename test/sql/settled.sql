@@ -42,7 +42,7 @@ SELECT no, contact, CASE WHEN (no * 31 + contact * 7) % 41 = 0 THEN NULL ELSE '+
 	(SELECT messages FROM habit WHERE habit.n = 1 + CASE WHEN (no * 53 + contact * 17) % 19 = 0
 		THEN 13 + (no + contact) % 6
 		-- in some there is nothing to mark
-		ELSE (no * 13 + contact * contact * 5) % 13 % CASE WHEN no % 5 = 0 THEN 4 ELSE 13 END END) AS messages
+		ELSE (no * 7 + contact * contact * 5) % 13 % CASE WHEN no % 5 = 0 THEN 4 ELSE 13 END END) AS messages
 FROM generate_series(1, 300) AS no, generate_series(1, 7) AS contact
 WHERE contact <= 2 + no % 6;
 
