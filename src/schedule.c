@@ -394,20 +394,27 @@ abandon_transaction(MemoryContext context)
 }
 
 /*
- * Run what is due of one source, and survive what it raises, so that the others
- * are served.  What it had not committed is undone; it is tried again a minute
- * later.  A cancellation is raised again, as it is meant for all of them.
+ * What a host runs of one source; the arguments and the result are those of
+ * run_source().
+ */
+typedef TimestampTz (*SourceRun) (const char *name, bool force,
+								  const SweepHost *host, bool *in_vain);
+
+/*
+ * Run it, and survive what it raises, so that the other sources are served.
+ * What it had not committed is undone; it is tried again a minute later.  A
+ * cancellation is raised again, as it is meant for all of them.
  */
 static TimestampTz
-run_source_and_survive(const char *name, bool force, const SweepHost *host,
-					   bool *in_vain)
+survive(SourceRun run, const char *name, bool force, const SweepHost *host,
+		bool *in_vain)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile TimestampTz due = DT_NOEND;
 
 	PG_TRY();
 	{
-		due = run_source(name, force, host, in_vain);
+		due = run(name, force, host, in_vain);
 	}
 	PG_CATCH();
 	{
@@ -444,7 +451,29 @@ run_source_and_survive(const char *name, bool force, const SweepHost *host,
 TimestampTz
 cac_serve_source(const char *name, const SweepHost *host, bool *in_vain)
 {
-	return run_source_and_survive(name, false, host, in_vain);
+	return survive(run_source, name, false, host, in_vain);
+}
+
+/*
+ * Serve the hints of one source, of which no sweep is due before DT_NOEND.
+ */
+static TimestampTz
+run_hints(const char *name, bool force, const SweepHost *host, bool *in_vain)
+{
+	(void) cac_serve_due_hints(name, host);
+	return DT_NOEND;
+}
+
+/*
+ * cac_serve_source_hints
+ *		Likewise nothing but its hints, where no sweep is due until "due", which
+ *		is returned unless they raise something.
+ */
+TimestampTz
+cac_serve_source_hints(const char *name, const SweepHost *host,
+					   TimestampTz due, bool *in_vain)
+{
+	return Min(due, survive(run_hints, name, false, host, in_vain));
 }
 
 /*
@@ -482,7 +511,7 @@ cac_run_due_sweeps(const char *source, bool force, const SweepHost *host)
 		if (source != NULL || !host->outermost)
 			run_source(lfirst(lc), force, host, &in_vain);
 		else
-			run_source_and_survive(lfirst(lc), force, host, &in_vain);
+			survive(run_source, lfirst(lc), force, host, &in_vain);
 	}
 	if (!found)
 	{

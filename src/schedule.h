@@ -18,6 +18,9 @@ extern TimestampTz cac_source_due(const Source *source);
 extern void cac_tell_idle(const Source *source, bool called);
 extern TimestampTz cac_serve_source(const char *name, const SweepHost *host,
 									bool *in_vain);
+extern TimestampTz cac_serve_source_hints(const char *name,
+										  const SweepHost *host,
+										  TimestampTz due, bool *in_vain);
 extern void cac_run_due_sweeps(const char *source, bool force,
 							   const SweepHost *host);
 

@@ -94,7 +94,8 @@ release(SessionLock *lock)
 /*
  * Whoever was to serve hints does not: those that it had not come to, or not
  * committed, wait again.  The one that it was at is lost, lest one that makes
- * every worker fail come again and again.  Called when a transaction is aborted, so nothing here may raise.
+ * every worker fail come again and again.  Called when a transaction is aborted,
+ * so nothing here may raise.
  */
 static void
 give_hints_back(void)
@@ -123,6 +124,19 @@ clean_up_on_abort(XactEvent event, void *arg)
 }
 
 /*
+ * Before anything is held that is to be given back.
+ */
+static void
+register_cleaning_up(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+		RegisterXactCallback(clean_up_on_abort, NULL);
+	registered = true;
+}
+
+/*
  * The lock of a sweep (or, with SWEEP_NONE, of a source): on the source's
  * campaigns table, as an object of campaign_source with the sweep's number, so
  * that it collides with nothing of anybody's.
@@ -144,14 +158,9 @@ lock_tag(const Source *source, SweepKind kind)
 static bool
 take(SessionLock *lock, const Source *source, SweepKind kind, bool wait)
 {
-	static bool registered = false;
 	LOCKTAG		tag = lock_tag(source, kind);
 
-	if (!registered)
-	{
-		RegisterXactCallback(clean_up_on_abort, NULL);
-		registered = true;
-	}
+	register_cleaning_up();
 	if (LockAcquire(&tag, ExclusiveLock, lock != NULL, !wait) == LOCKACQUIRE_NOT_AVAIL)
 		return false;
 	if (lock != NULL)
@@ -295,6 +304,7 @@ serve_hints(const SweepRequest *request, int64 *served)
 	MemoryContext old;
 	bool		go_on = true;
 
+	register_cleaning_up();
 	in_hand.committed = 0;
 	in_hand.current = -1;
 	in_hand.count = cac_hints_take(MyDatabaseId, source->relid[TABLE_CAMPAIGNS],

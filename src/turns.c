@@ -5,7 +5,9 @@
  *
  * A worker lists the sources of its database, with when each is due, and serves
  * those that are, one after the other, the longest overdue first, each once.
- * Then it lists them anew.  That is a cycle of the worker's.
+ * That is a cycle of the worker's.  In the next one it goes by the same list, as
+ * long as that is a second old at most and nothing but hints has fallen due:
+ * there are dozens of these a second where the application is busy.
  *
  * 1. While it serves a source, a worker has it to itself: it has taken it, in
  *	  its slot (slots.c).  The others pass it by.
@@ -43,6 +45,8 @@
 
 /* Longer than anything is put off by. */
 #define PUT_OFF_MAX		(10 * USECS_PER_MINUTE)
+/* For how long a list is gone by, in milliseconds. */
+#define LIST_KEPT_MS	1000
 
 /* A source in the list of one cycle. */
 typedef struct TurnSource
@@ -64,9 +68,12 @@ typedef struct SourceNote
 	bool		told_idle;
 } SourceNote;
 
-/* The list, ordered by the table. */
+/* The list, ordered by the table; when it was made, and what had changed before. */
 static TurnSource *list;
 static int	nlist;
+static TimestampTz listed_at = DT_NOBEGIN;
+static uint32 listed_changes;
+static uint64 listed_source_changes;
 
 static HTAB *notes = NULL;
 
@@ -175,6 +182,8 @@ list_sources(void)
 										ALLOCSET_DEFAULT_SIZES);
 	MemoryContextReset(context);
 	nlist = 0;
+	listed_at = GetCurrentTimestamp();
+	listed_source_changes = cac_source_changes;
 	names = cac_source_list(true);
 	list = MemoryContextAllocZero(context, Max(list_length(names), 1) * sizeof(TurnSource));
 	foreach(lc, names)
@@ -194,6 +203,44 @@ list_sources(void)
 		nlist++;
 	}
 	qsort(list, nlist, sizeof(TurnSource), compare_tables);
+}
+
+/*
+ * Is a sweep or a retry due, of any source?
+ */
+static bool
+any_due(TimestampTz now)
+{
+	for (int i = 0; i < nlist; i++)
+	{
+		if (list[i].due <= now)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * See to it that the list is there, and of now.  A source that is due is looked at
+ * anew, as are all when there are news: these go out with a commit, a moment
+ * before what invalidates our idea of a source.
+ */
+static void
+update_list(bool news, uint32 changes)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		look = news || listed_at == DT_NOBEGIN || any_due(now);
+
+	if (look)
+		cac_source_recheck();
+	if (look || changes != listed_changes || cac_source_changes != listed_source_changes ||
+		listed_at > now || TimestampDifferenceExceeds(listed_at, now, LIST_KEPT_MS))
+	{
+		listed_at = DT_NOBEGIN; /* should this fail */
+		list_sources();
+		listed_changes = changes;
+	}
+	for (int i = 0; i < nlist; i++)
+		list[i].others = list[i].served = false;
 }
 
 static void
@@ -288,7 +335,10 @@ serve(TurnSource *entry, const SweepHost *host)
 {
 	bool		in_vain = false;
 
-	entry->due = cac_serve_source(entry->name, host, &in_vain);
+	if (entry->due > GetCurrentTimestamp())
+		entry->due = cac_serve_source_hints(entry->name, host, entry->due, &in_vain);
+	else
+		entry->due = cac_serve_source(entry->name, host, &in_vain);
 	if (in_vain)
 		note_of(entry->name)->not_before = entry->due;
 	cac_slot_leave_source();
@@ -308,10 +358,9 @@ cac_take_turns(const SweepHost *host, bool news, uint32 changes)
 {
 	TurnSource *entry;
 
-	cac_source_recheck();
 	if (news || notes == NULL)
 		forget_notes();
-	list_sources();
+	update_list(news, changes);
 
 	for (;;)
 	{
