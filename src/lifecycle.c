@@ -143,9 +143,9 @@ cac_act_on_campaign(Judgement *j)
 static int64
 hash_bound(int pass)
 {
-	int64		share = (INT64CONST(1) << 32) / MARKING_PASSES;
+	int64		share = (INT64CONST(1) << 32) / MARKING_SHARES;
 
-	if (pass == MARKING_PASSES - 1)
+	if (pass >= MARKING_SHARES - 1)
 		return HASH_BOUND_MAX;
 	return PG_INT32_MIN + share * (pass + 1);
 }
@@ -168,7 +168,7 @@ static bool
 worth_passes(const Judgement *j)
 {
 	return j->dense && j->verdict.mark >= MARKING_PASSES_FROM &&
-		j->verdict.mark <= MARKING_PASSES * (int64) j->request->batch_size &&
+		j->verdict.mark <= MARKING_SHARES * (int64) j->request->batch_size &&
 		cac_source_plain(j->source);
 }
 
@@ -193,7 +193,7 @@ mark_due(Judgement *j)
 	mark.message = cac_interaction_message(j->source, &j->facts.policy);
 	in_passes = request->pass > 0 || (request->in_passes && worth_passes(j));
 	mark.hash_below = in_passes ? hash_bound(request->pass) : HASH_BOUND_MAX;
-	mark.free = in_passes && request->pass < MARKING_PASSES - 1;
+	mark.free = in_passes && request->pass < MARKING_SHARES;
 	mark.dense = in_passes || j->dense;
 	if (!in_passes && request->batch_size > 0 && j->verdict.mark > request->batch_size)
 	{
@@ -310,6 +310,13 @@ believed_settled(const Judgement *j)
 		!(request->blackout && request->blackout->holds);
 }
 
+static void
+decide_as_settled(Judgement *j)
+{
+	j->verdict = cac_judge(j->request->sweep, PHASE_CONFIRM, &j->facts,
+						   &j->tally, j->request->as_of);
+}
+
 /*
  * Count what is left of a campaign that is locked, and decide.
  */
@@ -324,10 +331,22 @@ confirm(Judgement *j)
 	else if (!believed_settled(j))
 		cac_count_and_decide(j, PHASE_CONFIRM);
 	else if (cac_count_settled(j))
-		j->verdict = cac_judge(j->request->sweep, PHASE_CONFIRM, &j->facts,
-							   &j->tally, j->request->as_of);
+		decide_as_settled(j);
 	else
 		decide_on_statistics(j);
+}
+
+/*
+ * Did the passes mark all that was due?  Who counts that nothing keeps the
+ * campaign open need not look for what they have passed over.  *counted: that
+ * was counted, whatever came out.
+ */
+static bool
+settled_by_passes(Judgement *j, bool *counted)
+{
+	*counted = j->request->pass == MARKING_SHARES && believed_settled(j) &&
+		!stays_open(j);
+	return *counted && cac_count_settled(j);
 }
 
 /*
@@ -339,6 +358,7 @@ lock_and_act(Judgement *j)
 {
 	const JudgeRequest *request = j->request;
 	JudgeOutcome *outcome = j->outcome;
+	bool		counted;
 
 	if (!cac_learn_facts(j, request->lock))
 	{
@@ -353,14 +373,19 @@ lock_and_act(Judgement *j)
 		j->verdict.action = ACTION_NONE;
 		return true;
 	}
-	if ((j->verdict.mark > 0 || j->verdict.fail > 0) && !mark_messages(j))
+	if (settled_by_passes(j, &counted))
+		decide_as_settled(j);
+	else if ((j->verdict.mark > 0 || j->verdict.fail > 0) && !mark_messages(j))
 	{
 		remember_failed(j);
 		outcome->updated = true;
 		return false;
 	}
-	confirm(j);
-	outcome->updated = outcome->messages_marked > 0 ||
+	else if (counted && outcome->messages_marked == 0)
+		decide_on_statistics(j);
+	else
+		confirm(j);
+	outcome->updated = outcome->messages_marked > 0 || request->marked ||
 		(worth_acting(j) && j->verdict.action != ACTION_ASK_TO_RESUME);
 	if (j->verdict.action != ACTION_CLOSE)
 		remember_failed(j);

@@ -13,14 +13,15 @@
  * Marking in passes: each marks a share of every page's rows.  When the last
  * pass is committed, what it has left behind can be pruned, so that the next
  * one's row versions find room where they are: most updates are heap-only, and
- * neither table nor indexes grow by much.  All passes but the last do without
- * locking the rows first; the last finds what these have passed over.
+ * neither table nor indexes grow by much.  They do without locking the rows
+ * first.  One more pass, which does, is for what these have passed over.
  *
  * Not where few messages are due, or few of many, nor where a trigger of the
  * application's may raise an error in the last pass: such a campaign must be
  * left as it was.
  */
-#define MARKING_PASSES		3
+#define MARKING_SHARES		3
+#define MARKING_PASSES		(MARKING_SHARES + 1)
 #define MARKING_PASSES_FROM 1000
 
 typedef struct JudgeRequest
@@ -42,6 +43,7 @@ typedef struct JudgeRequest
 	/* what is less than a batch may be marked in several passes */
 	bool		in_passes;
 	int			pass;			/* from 0 on */
+	bool		marked;			/* one before it has marked some */
 
 	/* by hand: see byhand.c */
 	OperatorOrder order;

@@ -455,19 +455,22 @@ cac_serve_source(const char *name, const SweepHost *host, bool *in_vain)
 }
 
 /*
- * Serve the hints of one source, of which no sweep is due before DT_NOEND.
+ * Serve the hints of one source.  Returns when a campaign is to be retried, as one
+ * may have failed.
  */
 static TimestampTz
 run_hints(const char *name, bool force, const SweepHost *host, bool *in_vain)
 {
+	Source	   *source;
+
 	(void) cac_serve_due_hints(name, host);
-	return DT_NOEND;
+	source = cac_source_find(name);
+	return source != NULL ? cac_next_retry(source) : DT_NOEND;
 }
 
 /*
  * cac_serve_source_hints
- *		Likewise nothing but its hints, where no sweep is due until "due", which
- *		is returned unless they raise something.
+ *		Likewise nothing but its hints, where nothing else is due until "due".
  */
 TimestampTz
 cac_serve_source_hints(const char *name, const SweepHost *host,

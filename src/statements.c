@@ -718,11 +718,6 @@ sign_statement(const Source *source)
  * Mark the expired messages of one campaign: $1 its key, $2 the cutoff, $3 its
  * start, $5 the error message, $6 as_of.  Rows that somebody else holds are
  * left for the next sweep.
- *
- * $4 is a bound below which the hash of the message's id must be: of an
- * ascending series of bounds each marks a share of every page, see
- * MARKING_PASSES.  A single inequality, as the planner takes that for a third
- * of the rows, which is what it is.
  */
 static char *
 mark_statement(const Source *source)
@@ -733,15 +728,13 @@ mark_statement(const Source *source)
 	fragments[1] = mark_assignments(source);
 	fragments[2] = source->log_messages ?
 		psprintf(" RETURNING %s", marked_columns(source)) : "";
-	fragments[3] = message_hash(source);
-	fragments[4] = row_columns(source);
-	fragments[5] = row_lock(source, TABLE_MESSAGES, " FOR NO KEY UPDATE OF m SKIP LOCKED");
-	fragments[6] = one_of_the_rows(source, "@m.status:sent,delivered,read@");
+	fragments[3] = row_columns(source);
+	fragments[4] = row_lock(source, TABLE_MESSAGES, " FOR NO KEY UPDATE OF m SKIP LOCKED");
+	fragments[5] = one_of_the_rows(source, "@m.status:sent,delivered,read@");
 	return cac_expand(source,
-					  "WITH found AS (SELECT @$5@"
-					  " FROM @messages@ AS m WHERE @$1@"
-					  " AND @$4@ @<@ $4@$6@)"
-					  " UPDATE @messages@ AS m SET @$2@@$7@"
+					  "WITH found AS (SELECT @$4@"
+					  " FROM @messages@ AS m WHERE @$1@@$5@)"
+					  " UPDATE @messages@ AS m SET @$2@@$6@"
 					  " AND @m.campaign_id@ @=@ $1@$3@", fragments);
 }
 
@@ -752,6 +745,11 @@ mark_statement(const Source *source)
  * planner, which takes an xmax of 0 for a rarity.)  Between reading a row
  * and updating it somebody may lock it still: then this waits, within
  * lock_timeout.  Not for views, whose rows have no xmax.
+ *
+ * $4 is a bound below which the hash of the message's id must be: of an
+ * ascending series of bounds each marks a share of every page, see
+ * MARKING_PASSES.  A single inequality, as the planner takes that for a third
+ * of the rows, which is what it is.
  */
 static char *
 mark_free_statement(const Source *source)

@@ -113,9 +113,10 @@ alone() {
 	done
 }
 
-# In three copies of one database: with the extension and its worker; without,
-# which is also how the task queue and the PL/pgSQL loop leave the tables; and
-# with the indexes of the set-based SQL.
+# In four copies of one database: with the extension and its worker; without,
+# which is also how the task queue and the PL/pgSQL loop leave the tables; with
+# the indexes of the set-based SQL; and with a trigger like the extension's that
+# does nothing, which is what PostgreSQL takes for calling one.
 measure() {
 	local seconds side
 	seconds=$(size 8 2)
@@ -123,6 +124,8 @@ measure() {
 	criterion '... in rounds of seconds instead, the worker being there in its own only' 'plain with' 'plain without' 0.5 '' ''
 	criterion '... where commits do not wait for the disk' 'lazy with' 'lazy beside with' 0.5 '' ''
 	criterion '... of a processor, for the worker' 'lazy worker of with' '' 0.5 '' '' ' %'
+	criterion '... with a trigger in C that does nothing, and no worker / without' 'durable noop' 'durable beside noop' 0.5 '' ''
+	criterion '... where commits do not wait for the disk' 'lazy noop' 'lazy beside noop' 0.5 '' ''
 	criterion '... with the indexes of the set-based SQL / without' 'durable indexed' 'durable beside indexed' 0.5 '' ''
 	criterion '... where commits do not wait for the disk' 'lazy indexed' 'lazy beside indexed' 0.5 '' ''
 	criterion 'updates a second without the extension' 'durable beside with' '' 0.5 '' ''
@@ -140,16 +143,21 @@ measure() {
 		source_tables updates public all '200, replied => 100, waiting => 500' &&
 		sql updates -o /dev/null -c "UPDATE campaign_source SET expired_every = '1 hour', timeout_every = '6 hours', sending_every = '2 minutes', interrupted_every = '5 minutes'" &&
 		settle updates &&
-		createdb -T updates with && createdb -T updates without && createdb -T updates indexed &&
+		createdb -T updates with && createdb -T updates without && createdb -T updates indexed && createdb -T updates noop &&
 		sql with -o /dev/null -c "SELECT campaign_alter('public', 'mode', 'active')" &&
 		sql with -c 'CALL campaign_run_sweeps()' &&
 		sql indexed -c 'CALL set_based.create_indexes()' || return
-	for side in without indexed; do
+	for side in without indexed noop; do
 		sql "$side" -c 'SET client_min_messages = warning' -c "DROP EXTENSION $EXTENSION CASCADE" || return
 	done
+	# without an argument it does nothing
+	sql noop -c "CREATE EXTENSION $EXTENSION" -c 'CREATE TRIGGER noop AFTER INSERT OR DELETE OR UPDATE OF status ON messages
+		FOR EACH ROW EXECUTE FUNCTION campaign_note_message()' || return
 	for side in with without indexed; do alone "$side" "$(size 5 1)" || return; done
 	update_rounds durable on "$(size 5 1)" "$seconds" indexed &&
 		update_rounds lazy off "$(size 5 1)" "$seconds" indexed &&
+		update_rounds durable on "$(size 15 2)" "$seconds" noop &&
+		update_rounds lazy off "$(size 10 1)" "$seconds" noop &&
 		worker on &&
 		update_rounds durable on "$(size 30 2)" "$seconds" with &&
 		update_rounds lazy off "$(size 15 2)" "$seconds" with &&
