@@ -133,7 +133,6 @@ judge_candidate(void *arg)
 	request.resume = sweep->marking ? sweep->resume : NULL;
 	request.in_passes = sweep->in_passes;
 	request.pass = sweep->pass;
-	request.marked = sweep->marked;
 	request.blackout = &sweep->blackout;
 	request.batch_size = sweep->host != NULL ? source->batch_size : 0;
 	cac_judge_campaign(source, sweep->key, &request, &sweep->outcome);

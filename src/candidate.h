@@ -58,7 +58,6 @@ typedef struct Sweep
 	char		resume[NAMEDATALEN];
 	bool		in_passes;		/* or in passes, of which this is ... */
 	int			pass;
-	bool		marked;			/* in an earlier one */
 	JudgeOutcome outcome;
 } Sweep;
 

@@ -28,6 +28,8 @@ typedef struct Judgement
 	int64		count_usec;		/* how long the last tally took */
 	int64		failed;			/* pending messages that were failed just now */
 	bool		dense;			/* much of it has expired */
+	bool		counted;		/* the tally has the statistics, after marking ... */
+	bool		settled;		/* ... or all, and no message keeps it open */
 	bool		unplanned;		/* to be locked before it was counted */
 	Blackout	blackout;		/* where the request brings none */
 } Judgement;

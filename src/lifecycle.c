@@ -173,6 +173,55 @@ worth_passes(const Judgement *j)
 }
 
 /*
+ * After marking: does a message show that the campaign stays open?
+ */
+static bool
+stays_open(const Judgement *j)
+{
+	return j->request->by_witness && j->request->sweep == SWEEP_EXPIRED &&
+		cac_witness_holds(j->source, j->key, &j->facts);
+}
+
+/*
+ * Is there a reason to believe that none does?  A host has looked for it, or has
+ * just marked what had expired.
+ */
+static bool
+believed_settled(const Judgement *j)
+{
+	const JudgeRequest *request = j->request;
+
+	return request->by_witness &&
+		(request->sweep == SWEEP_EXPIRED || j->unplanned) &&
+		j->facts.status == CAMPAIGN_OPEN &&
+		j->facts.policy.completion_rule == COMPLETION_CONTACTS &&
+		!(request->blackout && request->blackout->holds);
+}
+
+/*
+ * The passes have marked all that is due, but for what they have passed over.
+ * Who counts that nothing keeps the campaign open need not look for that.
+ */
+static int64
+mark_passed_over(Judgement *j, MarkRequest *mark)
+{
+	char	   *resume;
+	int64		marked;
+
+	if (believed_settled(j) && !stays_open(j))
+	{
+		j->settled = cac_count_settled(j);
+		if (j->settled)
+			return 0;
+		j->counted = true;
+	}
+	mark->free = false;
+	marked = cac_mark_expired(j->source, j->key, mark, &resume);
+	j->counted &= marked == 0;
+	return marked;
+}
+
+/*
  * Mark what the plan found due: a batch of it where it is much, or the share
  * of a pass.  False where there is more to come.
  */
@@ -203,14 +252,14 @@ mark_due(Judgement *j)
 	}
 	outcome->in_pass = in_passes;
 	marked = cac_mark_expired(j->source, j->key, &mark, &resume);
+	outcome->next_pass = mark.free && request->pass < MARKING_SHARES - 1;
+	if (mark.free && !outcome->next_pass)
+		marked += mark_passed_over(j, &mark);
 	outcome->messages_marked += marked;
 	if (marked > 0)
 		cac_record_expired(j, marked);
 	if (mark.limit == 0)
-	{
-		outcome->next_pass = mark.free;
 		return !outcome->next_pass;
-	}
 	if (marked < mark.limit)
 		return true;
 	outcome->more = true;
@@ -270,16 +319,6 @@ report_plan(Judgement *j)
 }
 
 /*
- * After marking: does a message show that the campaign stays open?
- */
-static bool
-stays_open(const Judgement *j)
-{
-	return j->request->by_witness && j->request->sweep == SWEEP_EXPIRED &&
-		cac_witness_holds(j->source, j->key, &j->facts);
-}
-
-/*
  * It does, so nothing but its statistics are wanted, which the tally has.
  */
 static void
@@ -295,21 +334,6 @@ decide_on_statistics(Judgement *j)
 	verdict->tally = j->tally;
 }
 
-/*
- * Has a host looked for such a message, and found none?
- */
-static bool
-believed_settled(const Judgement *j)
-{
-	const JudgeRequest *request = j->request;
-
-	return request->by_witness &&
-		(request->sweep == SWEEP_EXPIRED || j->unplanned) &&
-		j->facts.status == CAMPAIGN_OPEN &&
-		j->facts.policy.completion_rule == COMPLETION_CONTACTS &&
-		!(request->blackout && request->blackout->holds);
-}
-
 static void
 decide_as_settled(Judgement *j)
 {
@@ -323,7 +347,11 @@ decide_as_settled(Judgement *j)
 static void
 confirm(Judgement *j)
 {
-	if (stays_open(j))
+	if (j->settled)
+		decide_as_settled(j);
+	else if (j->counted)
+		decide_on_statistics(j);
+	else if (stays_open(j))
 	{
 		cac_count_statuses(j);
 		decide_on_statistics(j);
@@ -337,19 +365,6 @@ confirm(Judgement *j)
 }
 
 /*
- * Did the passes mark all that was due?  Who counts that nothing keeps the
- * campaign open need not look for what they have passed over.  *counted: that
- * was counted, whatever came out.
- */
-static bool
-settled_by_passes(Judgement *j, bool *counted)
-{
-	*counted = j->request->pass == MARKING_SHARES && believed_settled(j) &&
-		!stays_open(j);
-	return *counted && cac_count_settled(j);
-}
-
-/*
  * Lock the campaign and do what the plan says, as far as it still holds.
  * False where the campaign could not be locked, or is only marked in part.
  */
@@ -358,7 +373,6 @@ lock_and_act(Judgement *j)
 {
 	const JudgeRequest *request = j->request;
 	JudgeOutcome *outcome = j->outcome;
-	bool		counted;
 
 	if (!cac_learn_facts(j, request->lock))
 	{
@@ -373,19 +387,14 @@ lock_and_act(Judgement *j)
 		j->verdict.action = ACTION_NONE;
 		return true;
 	}
-	if (settled_by_passes(j, &counted))
-		decide_as_settled(j);
-	else if ((j->verdict.mark > 0 || j->verdict.fail > 0) && !mark_messages(j))
+	if ((j->verdict.mark > 0 || j->verdict.fail > 0) && !mark_messages(j))
 	{
 		remember_failed(j);
 		outcome->updated = true;
 		return false;
 	}
-	else if (counted && outcome->messages_marked == 0)
-		decide_on_statistics(j);
-	else
-		confirm(j);
-	outcome->updated = outcome->messages_marked > 0 || request->marked ||
+	confirm(j);
+	outcome->updated = outcome->messages_marked > 0 ||
 		(worth_acting(j) && j->verdict.action != ACTION_ASK_TO_RESUME);
 	if (j->verdict.action != ACTION_CLOSE)
 		remember_failed(j);

@@ -14,7 +14,8 @@
  * pass is committed, what it has left behind can be pruned, so that the next
  * one's row versions find room where they are: most updates are heap-only, and
  * neither table nor indexes grow by much.  They do without locking the rows
- * first.  One more pass, which does, is for what these have passed over.
+ * first; the last then finds what they have passed over, and judges.  Where it
+ * has to wait for a row for too long, one more takes its place, which locks.
  *
  * Not where few messages are due, or few of many, nor where a trigger of the
  * application's may raise an error in the last pass: such a campaign must be
@@ -43,7 +44,6 @@ typedef struct JudgeRequest
 	/* what is less than a batch may be marked in several passes */
 	bool		in_passes;
 	int			pass;			/* from 0 on */
-	bool		marked;			/* one before it has marked some */
 
 	/* by hand: see byhand.c */
 	OperatorOrder order;

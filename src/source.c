@@ -171,7 +171,10 @@ register_callbacks(void)
 		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_source_syscache,
 									  (Datum) 0);
 		CacheRegisterSyscacheCallback(ENUMOID, forget_source_syscache, (Datum) 0);
+		/* who has whose privileges */
 		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, forget_source_syscache, (Datum) 0);
+		CacheRegisterSyscacheCallback(AUTHOID, forget_source_syscache, (Datum) 0);
+		CacheRegisterSyscacheCallback(DATABASEOID, forget_source_syscache, (Datum) 0);
 		CacheRegisterSyscacheCallback(TYPEOID, forget_source_type, (Datum) 0);
 		RegisterXactCallback(free_retired_sources, NULL);
 		registered = true;

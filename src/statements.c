@@ -587,18 +587,23 @@ same_row(const Source *source, const char *condition)
 }
 
 /*
- * "FROM" and "WHERE" of a statement that writes the rows of "found".  Where they
- * are places in one table, each is gone to, whichever joins the planner may use.
+ * "FROM" and "WHERE" of a statement that writes the rows of "found", of the
+ * campaign $1.  Where they are places in one table, each is gone to, whichever
+ * joins the planner may use; it must have no other condition to go by, as it
+ * takes these places for few.
  */
 static const char *
 one_of_the_rows(const Source *source, const char *condition)
 {
 	if (cac_is_one_table(source->relid[TABLE_MESSAGES]) && !source->distributed)
 		return cac_expand(source,
-						  psprintf(" WHERE m.ctid @=@ ANY (ARRAY(SELECT found.place FROM found))"
+						  psprintf(" WHERE m.ctid @=@ ANY (ARRAY(SELECT found.place FROM found"
+								   "  WHERE found.relation @=@ '%u'::pg_catalog.oid))"
 								   " AND m.tableoid @=@ '%u'::pg_catalog.oid",
-								   source->relid[TABLE_MESSAGES]), NULL);
-	return psprintf(" FROM found WHERE %s", same_row(source, condition));
+								   source->relid[TABLE_MESSAGES], source->relid[TABLE_MESSAGES]),
+						  NULL);
+	return psprintf(" FROM found WHERE %s%s", same_row(source, condition),
+					cac_expand(source, " AND @m.campaign_id@ @=@ $1", NULL));
 }
 
 /*
@@ -734,8 +739,7 @@ mark_statement(const Source *source)
 	return cac_expand(source,
 					  "WITH found AS (SELECT @$4@"
 					  " FROM @messages@ AS m WHERE @$1@@$5@)"
-					  " UPDATE @messages@ AS m SET @$2@@$6@"
-					  " AND @m.campaign_id@ @=@ $1@$3@", fragments);
+					  " UPDATE @messages@ AS m SET @$2@@$6@@$3@", fragments);
 }
 
 /*

@@ -480,20 +480,17 @@ process_settling(Sweep *sweep)
 }
 
 /*
- * One pass over a group of candidates: those that are not done with.  Of which
- * something was "marked" is for the last.
+ * One pass over a group of candidates: those that are not done with.
  */
 static bool
-process_pass(Sweep *sweep, int64 first, int64 last, bool *done, bool *marked)
+process_pass(Sweep *sweep, int64 first, int64 last, bool *done)
 {
 	for (int64 i = first; i < last; i++)
 	{
 		if (done[i - first])
 			continue;
-		sweep->marked = marked[i - first];
 		if (!cac_process_candidate(sweep, sweep->keys[i]))
 			return false;
-		marked[i - first] |= sweep->outcome.messages_marked > 0;
 		done[i - first] = !sweep->outcome.next_pass;
 		if (!go_on_after_candidate(sweep))
 			return false;
@@ -514,7 +511,6 @@ process_in_passes(Sweep *sweep)
 		int64		first = sweep->ndone;
 		int64		last = Min(first + MARKING_GROUP, sweep->nkeys);
 		bool		done[MARKING_GROUP] = {0};
-		bool		marked[MARKING_GROUP] = {0};
 		bool		go_on = true;
 
 		/* a run that was stopped among these does them one by one, so that they
@@ -522,7 +518,7 @@ process_in_passes(Sweep *sweep)
 		sweep->in_passes = !sweep->resumed || first > begin;
 		for (sweep->pass = 0; go_on && sweep->pass < (sweep->in_passes ? MARKING_PASSES : 1); sweep->pass++)
 		{
-			go_on = process_pass(sweep, first, last, done, marked);
+			go_on = process_pass(sweep, first, last, done);
 			/* so that the next pass finds room in the pages of this one */
 			if (go_on)
 				cac_commit_now(sweep);

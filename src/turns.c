@@ -182,8 +182,6 @@ list_sources(void)
 										ALLOCSET_DEFAULT_SIZES);
 	MemoryContextReset(context);
 	nlist = 0;
-	listed_at = GetCurrentTimestamp();
-	listed_source_changes = cac_source_changes;
 	names = cac_source_list(true);
 	list = MemoryContextAllocZero(context, Max(list_length(names), 1) * sizeof(TurnSource));
 	foreach(lc, names)
@@ -235,9 +233,13 @@ update_list(bool news, uint32 changes)
 	if (look || changes != listed_changes || cac_source_changes != listed_source_changes ||
 		listed_at > now || TimestampDifferenceExceeds(listed_at, now, LIST_KEPT_MS))
 	{
+		uint64		source_changes = cac_source_changes;
+
 		listed_at = DT_NOBEGIN; /* should this fail */
 		list_sources();
+		listed_at = now;
 		listed_changes = changes;
+		listed_source_changes = source_changes;
 	}
 	for (int i = 0; i < nlist; i++)
 		list[i].others = list[i].served = false;
@@ -335,8 +337,12 @@ serve(TurnSource *entry, const SweepHost *host)
 {
 	bool		in_vain = false;
 
-	if (entry->due > GetCurrentTimestamp())
+	/* with no sweep, what is old is deleted with the hints */
+	if (entry->due > GetCurrentTimestamp() && entry->due != DT_NOEND)
+	{
 		entry->due = cac_serve_source_hints(entry->name, host, entry->due, &in_vain);
+		entry->due = Max(entry->due, note_of(entry->name)->not_before);
+	}
 	else
 		entry->due = cac_serve_source(entry->name, host, &in_vain);
 	if (in_vain)

@@ -7,7 +7,7 @@ CREATE TABLE bench.change (schema name, campaign uuid, failures bigint, made_at 
 -- Lets one more message of a campaign fail, and writes down how many there are.
 CREATE PROCEDURE bench.fail_one(schema name, number bigint) LANGUAGE plpgsql AS $$
 BEGIN
-	EXECUTE format('INSERT INTO %I.messages (campaign_id, contact_id, status) VALUES (bench.id(''campaign'', $1), bench.id(''contact'', 1), ''failed'')', schema)
+	EXECUTE format('INSERT INTO %I.messages (campaign_id, status) VALUES (bench.id(''campaign'', $1), ''failed'')', schema)
 	USING number;
 	EXECUTE format('INSERT INTO bench.change SELECT $1, m.campaign_id, count(*), clock_timestamp()
 		FROM %I.messages AS m WHERE m.campaign_id = bench.id(''campaign'', $2) AND m.status = ''failed'' GROUP BY 2', schema)

@@ -179,9 +179,8 @@ SELECT bool_and(updated_at = at) FROM messages AS m, LATERAL (SELECT max(at) AS 
 SELECT marked('passes, mixed') AS before \gset
 :sweep
 SELECT marked('passes, mixed') = :'before', run();
--- What somebody had locked is passed over, and marked by the last pass: then
--- the campaign is judged, by the same sweep.  Where nothing is left, there is
--- nothing for the last pass to mark.
+-- What somebody had locked is passed over, and marked in the last pass: then
+-- the campaign is judged, by the same sweep.
 CALL campaign('held before');
 CALL messages('held before', 1, 1100, 'sent');
 CALL campaign('held before, and stays open');
@@ -196,7 +195,6 @@ END $$;
 :sweep
 SELECT run();
 SELECT total(name), state(name) FROM unnest('{held before,"held before, and stays open",stays open}'::text[]) AS name;
-SELECT marked('held before') LIKE '%expired 30, closed 1100' AS closed, marked('held before, and stays open') LIKE '%expired 30' AS marked;
 SELECT details ->> 'sweep' FROM campaign_event WHERE event = 'closed' AND campaign_id = id('held before')::text;
 -- More than three batches: in batches.
 SELECT batch_size FROM campaign_alter('public', 'batch_size', '400');

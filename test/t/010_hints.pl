@@ -219,6 +219,14 @@ eventually($node, 'shop', "SELECT string_agg(name, '') = 'slow' FROM campaigns W
 is(hints('hints_dropped') - $dropped, 1, 'the hint that it was at is lost, and counted');
 $node->safe_psql('shop', "DROP FUNCTION linger CASCADE; DELETE FROM campaigns WHERE name = 'slow'");
 
+# Where nothing but hints brings a worker, what is old is deleted with them.
+
+$node->safe_psql('shop', join "\n", map { "SELECT FROM campaign_alter('public', '${_}_every', NULL);" } qw(expired timeout sending interrupted));
+$node->safe_psql('shop', "INSERT INTO campaign_event (at, source, campaign_id, event, reason) VALUES (now() - interval '1 year', 'public', 'old', 'closed', '')");
+send_last($campaign = almost());
+eventually($node, 'shop', "SELECT status = 'completed' FROM campaigns WHERE id = '$campaign'", 'a campaign is closed by its hint');
+eventually($node, 'shop', "SELECT count(*) = 0 FROM campaign_event WHERE campaign_id = 'old'", 'and an old event deleted');
+
 # A source that is paused has hints that nobody takes.
 
 $node->safe_psql('shop', "SELECT FROM campaign_alter('public', 'check_delay', '1 s')");

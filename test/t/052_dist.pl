@@ -162,7 +162,7 @@ like($_, qr/\A$package\s*\z/, 'made from debian/control.in') for @packages;
 
 SKIP:
 {
-	my $git = eval { run_command([ 'git', '--version' ]) };
+	my ($git) = eval { run_command([ 'git', '--version' ]) };
 	skip 'git is not installed' unless $git;
 
 	my $clone = PostgreSQL::Test::Utils::tempdir() . '/clone';
