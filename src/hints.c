@@ -49,8 +49,9 @@
 #define SHARED_NAME			"campaign_autoclose hints"
 
 /* How much of the share of the time that counting open campaigns may take can be
- * saved up, in microseconds. */
-#define COUNTING_CREDIT_MAX	USECS_PER_SEC
+ * saved up, in microseconds: enough for one of a few million messages, so that
+ * the small ones do not have to wait for what that has taken. */
+#define COUNTING_CREDIT_MAX	(3 * USECS_PER_SEC)
 /* And how much can be owed, whatever one count has taken. */
 #define COUNTING_DEBT_MAX	(10 * USECS_PER_SEC)
 
