@@ -319,7 +319,8 @@ report_plan(Judgement *j)
 }
 
 /*
- * It does, so nothing but its statistics are wanted, which the tally has.
+ * A message keeps the campaign open, so nothing but its statistics are wanted,
+ * which the tally has.
  */
 static void
 decide_on_statistics(Judgement *j)
@@ -334,6 +335,9 @@ decide_on_statistics(Judgement *j)
 	verdict->tally = j->tally;
 }
 
+/*
+ * None does, and the tally has all there is to know.
+ */
 static void
 decide_as_settled(Judgement *j)
 {

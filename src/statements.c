@@ -39,6 +39,18 @@ StaticAssertDecl(STATEMENT_FUNNEL < MAX_STATEMENTS,
 /* The message n is one of the campaign $1 */
 #define OF_CAMPAIGN		" AND @n.campaign_id@ @=@ $1"
 
+/* What the message m is: columns of a subquery, which counts by them */
+#define MESSAGE_STATES \
+	" @m.message_type:message_1@ AS message_1," \
+	" @m.message_type:message_2@ AS message_2," \
+	" @m.status:ignored@ IS NOT TRUE AS counted," \
+	" @m.status:pending@ AS pending," \
+	" @m.status:sent@ AS sent," \
+	" @m.status:delivered@ AS delivered," \
+	" @m.status:read@ AS read," \
+	" @m.status:failed@ AS failed," \
+	" @m.status:no_interaction@ AS no_interaction,"
+
 /* Statistics columns, in the order of CampaignStatistic */
 static const char *const statistic_columns[NUM_STATISTICS] = {
 	"sent_count", "success_count", "failed_count", "delivered_count",
@@ -220,15 +232,7 @@ tally_statement(const Source *source)
 				  "    pg_catalog.max(sent_at) FILTER (WHERE counted) AS last_sent"
 				  "   FROM (SELECT @m.campaign_id@ AS campaign, @m.contact_id@ AS id,"
 				  "     CASE WHEN @m.contact_id@ IS NULL THEN @m.id@ END AS alone,"
-				  "     @m.message_type:message_1@ AS message_1,"
-				  "     @m.message_type:message_2@ AS message_2,"
-				  "     @m.status:ignored@ IS NOT TRUE AS counted,"
-				  "     @m.status:pending@ AS pending,"
-				  "     @m.status:sent@ AS sent,"
-				  "     @m.status:delivered@ AS delivered,"
-				  "     @m.status:read@ AS read,"
-				  "     @m.status:failed@ AS failed,"
-				  "     @m.status:no_interaction@ AS no_interaction,"
+				  MESSAGE_STATES
 				  "     " MESSAGE_MOMENT " @<@ $2 AS old,"
 				  "@$6@"
 				  "     @$8@ AS sent_at"
@@ -270,9 +274,9 @@ witness_condition(const Source *source, const char *awaits, const char *of_campa
 
 /*
  * Of the campaign $1, whose rule is "contacts", what count_statement() counts and
- * how many messages keep it open.  If that is none, then the rest of its tally,
- * for a third of the price: there is nobody to be awaited, so no contact has to
- * be looked at by itself.  $3 its start.
+ * how many messages keep it open.  If that is none, then the rest of its tally:
+ * there is nobody to be awaited, so no contact has to be looked at by itself,
+ * which is the better part of the price.  $3 its start.
  */
 static char *
 settled_statement(const Source *source)
@@ -299,15 +303,7 @@ settled_statement(const Source *source)
 					  "  pg_catalog.count(*) FILTER (WHERE counted AND contact IS NULL),"
 					  " pg_catalog.max(sent_at) FILTER (WHERE counted)"
 					  " FROM (SELECT @m.contact_id@ AS contact,"
-					  "  @m.message_type:message_1@ AS message_1,"
-					  "  @m.message_type:message_2@ AS message_2,"
-					  "  @m.status:ignored@ IS NOT TRUE AS counted,"
-					  "  @m.status:pending@ AS pending,"
-					  "  @m.status:sent@ AS sent,"
-					  "  @m.status:delivered@ AS delivered,"
-					  "  @m.status:read@ AS read,"
-					  "  @m.status:failed@ AS failed,"
-					  "  @m.status:no_interaction@ AS no_interaction,"
+					  MESSAGE_STATES
 					  "  @$3@ AS sent_at,"
 					  "  @$2@ AS holds"
 					  "  FROM @messages@ AS m WHERE @m.campaign_id@ @=@ $1"

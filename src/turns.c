@@ -218,9 +218,9 @@ any_due(TimestampTz now)
 }
 
 /*
- * See to it that the list is there, and of now.  A source that is due is looked at
- * anew, as are all when there are news: these go out with a commit, a moment
- * before what invalidates our idea of a source.
+ * See to it that the list is there, and of now.  Where anything is due, and when
+ * there are news, all sources are looked at anew: news go out with a commit, a
+ * moment before what invalidates our idea of a source.
  */
 static void
 update_list(bool news, uint32 changes)
