@@ -130,6 +130,7 @@ judge_candidate(void *arg)
 						  cac_count_overdue(source, sweep->key,
 											sweep->count_before, sweep->as_of)));
 	request.count_only = sweep->only_statistics;
+	request.kept_open = sweep->kept_open;
 	request.resume = sweep->marking ? sweep->resume : NULL;
 	request.in_passes = sweep->in_passes;
 	request.pass = sweep->pass;

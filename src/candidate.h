@@ -54,6 +54,7 @@ typedef struct Sweep
 	bool		count;			/* its statistics are wanted */
 	bool		only_statistics;	/* and nothing else */
 	bool		by_hint;		/* it may wait, others may not */
+	bool		kept_open;		/* a message is known to keep it open */
 	bool		marking;		/* in batches, resuming from ... */
 	char		resume[NAMEDATALEN];
 	bool		in_passes;		/* or in passes, of which this is ... */

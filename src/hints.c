@@ -113,7 +113,7 @@ typedef struct KnownHints
 
 /* By the campaign's hash, in pairs of which the one used last comes first. */
 #define KNOWN_PAIRS		512		/* a power of two */
-#define KNOWN_MARGIN	USECS_PER_SEC
+#define KNOWN_MARGIN	(USECS_PER_SEC / 5)
 
 static KnownHints known_hints[KNOWN_PAIRS][2];
 static uint64 known_since_drops = 0;
@@ -422,13 +422,18 @@ cac_hint_put(const HintKey *key, int flags, TimestampTz due)
 }
 
 /*
- * When the hints of a note fall due.
+ * When the hints of a note fall due.  Those of changes do so together, a few times
+ * a second, so that a worker counts several campaigns whenever it wakes for them.
  */
 static void
 note_dues(const HintNote *note, TimestampTz committed_at, TimestampTz due[NUM_FLAGS])
 {
+	TimestampTz changed = committed_at + HINT_CHANGED_DELAY;
+
+	changed += HINT_CHANGED_TOGETHER - 1;
+	changed -= changed % HINT_CHANGED_TOGETHER;
 	due[0] = (note->flags & HINT_CHECK) ? committed_at + note->check_delay : DT_NOEND;
-	due[1] = (note->flags & HINT_CHANGED) ? committed_at + HINT_CHANGED_DELAY : DT_NOEND;
+	due[1] = (note->flags & HINT_CHANGED) ? changed : DT_NOEND;
 }
 
 /*

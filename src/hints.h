@@ -30,9 +30,10 @@ typedef struct HintKey
 /* Those that are counted, each with a due time of its own. */
 #define HINT_KINDS		(HINT_CHECK | HINT_CHANGED)
 
-/* Statistics are recounted so long after a change (microseconds): they are at
- * most 10 seconds behind, and counted as seldom as that allows. */
+/* Statistics are recounted so long after a change (microseconds), rounded up: they
+ * are at most 10 seconds behind, and counted as seldom as that allows. */
 #define HINT_CHANGED_DELAY	(9 * USECS_PER_SEC)
+#define HINT_CHANGED_TOGETHER	(USECS_PER_SEC / 5)
 
 /* Counting open campaigns takes no more than a tenth of the time. */
 #define COUNTING_SHARE		10

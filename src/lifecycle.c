@@ -492,9 +492,9 @@ look_at_statistics(Judgement *j)
 	cac_note_tally(j);
 	if (!cac_statistics_differ(j))
 		return false;
-	if (!cac_learn_facts(j, LOCK_SKIP))
+	if (!cac_read_campaign(j->source, j->key, LOCK_SKIP, &j->row))
 		j->outcome->skipped = true;
-	else if (j->facts.status == CAMPAIGN_OPEN)
+	else if (j->row.status == CAMPAIGN_OPEN)
 	{
 		cac_write_judged(j, NULL, false, DT_NOBEGIN);
 		j->outcome->updated = true;
@@ -561,7 +561,8 @@ look(Judgement *j)
 	}
 	if (j->request->count && j->facts.status == CAMPAIGN_OPEN)
 	{
-		if (cac_kept_open(j->source, j->key, SWEEP_SENDING, &j->facts,
+		if (j->request->kept_open ||
+			cac_kept_open(j->source, j->key, SWEEP_SENDING, &j->facts,
 						  j->request->as_of))
 			return look_at_statistics(j);
 		if (j->request->count_only)

@@ -37,6 +37,7 @@ typedef struct JudgeRequest
 	bool		by_witness;		/* do not tally what a message keeps open */
 	bool		count;			/* but do count it for its statistics ... */
 	bool		count_only;		/* ... and do not close it, it is too early */
+	bool		kept_open;		/* a message is known to keep it open */
 	Blackout   *blackout;		/* what the sweep knows of one; NULL: find out */
 	int64		batch_size;		/* mark no more than that at once; 0: all */
 	const char *resume;			/* a batch was marked: go on from here, or from ""

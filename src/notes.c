@@ -24,21 +24,29 @@
 /* Campaigns that one transaction can note. */
 #define MAX_NOTES		4096
 #define NOTE_BUCKETS	8192	/* a power of two */
+/* The first few are searched one by one: most transactions note no more, and
+ * touch less memory so. */
+#define FEW_NOTES		4
 
 static HintNote notes[MAX_NOTES];
 static int	nnotes = 0;
 static int64 notes_lost = 0;	/* single hints that found no room */
 static uint16 note_in_bucket[NOTE_BUCKETS]; /* the latest one, counting from 1 */
 static uint16 next_note[MAX_NOTES]; /* the one before it in its bucket */
-static uint16 bucket_of_note[MAX_NOTES];
 
-static bool notes_muted = false;
+bool		cac_notes_muted = false;
+
+static uint32
+bucket_of(const HintNote *note)
+{
+	return note->hash & (NOTE_BUCKETS - 1);
+}
 
 static void
 forget_notes(void)
 {
-	for (int i = 0; i < nnotes; i++)
-		note_in_bucket[bucket_of_note[i]] = 0;
+	for (int i = FEW_NOTES; i < nnotes; i++)
+		note_in_bucket[bucket_of(&notes[i])] = 0;
 	nnotes = 0;
 	notes_lost = 0;
 }
@@ -74,7 +82,7 @@ static void
 unmute_xact_callback(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_ABORT)
-		notes_muted = false;
+		cac_notes_muted = false;
 }
 
 static void
@@ -82,7 +90,39 @@ unmute_subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 					   SubTransactionId parentSubid, void *arg)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB)
-		notes_muted = false;
+		cac_notes_muted = false;
+}
+
+/*
+ * The transaction's note of the same campaign; NULL if there is none.
+ */
+static HintNote *
+find_note(const HintNote *note)
+{
+	for (int i = 0; i < Min(nnotes, FEW_NOTES); i++)
+	{
+		if (memcmp(&notes[i].key, &note->key, sizeof(HintKey)) == 0)
+			return &notes[i];
+	}
+	if (nnotes <= FEW_NOTES)
+		return NULL;
+	for (int n = note_in_bucket[bucket_of(note)]; n != 0; n = next_note[n - 1])
+	{
+		if (memcmp(&notes[n - 1].key, &note->key, sizeof(HintKey)) == 0)
+			return &notes[n - 1];
+	}
+	return NULL;
+}
+
+static void
+add_note(const HintNote *note)
+{
+	notes[nnotes++] = *note;
+	if (nnotes > FEW_NOTES)
+	{
+		next_note[nnotes - 1] = note_in_bucket[bucket_of(note)];
+		note_in_bucket[bucket_of(note)] = nnotes;
+	}
 }
 
 /*
@@ -93,35 +133,21 @@ void
 cac_note_campaign(const HintKey *key, int flags, int64 check_delay)
 {
 	static bool registered = false;
-	uint32		hash = cac_hint_hash(key);
-	uint32		bucket = hash & (NOTE_BUCKETS - 1);
-	int			n;
+	HintNote	note = {.key = *key, .hash = cac_hint_hash(key), .flags = flags,
+	.check_delay = check_delay};
+	HintNote   *before = find_note(&note);
 
 	if (!registered)
 	{
 		RegisterXactCallback(notes_xact_callback, NULL);
 		registered = true;
 	}
-	for (n = note_in_bucket[bucket]; n != 0; n = next_note[n - 1])
-	{
-		if (memcmp(&notes[n - 1].key, key, sizeof(HintKey)) == 0)
-		{
-			notes[n - 1].flags |= flags;
-			return;
-		}
-	}
-	if (nnotes == MAX_NOTES)
-	{
+	if (before != NULL)
+		before->flags |= flags;
+	else if (nnotes < MAX_NOTES)
+		add_note(&note);
+	else
 		notes_lost += pg_popcount32(flags & HINT_KINDS);
-		return;
-	}
-	notes[nnotes].key = *key;
-	notes[nnotes].hash = hash;
-	notes[nnotes].flags = flags;
-	notes[nnotes].check_delay = check_delay;
-	bucket_of_note[nnotes] = bucket;
-	next_note[nnotes] = note_in_bucket[bucket];
-	note_in_bucket[bucket] = ++nnotes;
 }
 
 /*
@@ -135,7 +161,7 @@ bool
 cac_mute_notes(bool mute)
 {
 	static bool registered = false;
-	bool		before = notes_muted;
+	bool		before = cac_notes_muted;
 
 	if (!registered)
 	{
@@ -143,12 +169,6 @@ cac_mute_notes(bool mute)
 		RegisterSubXactCallback(unmute_subxact_callback, NULL);
 		registered = true;
 	}
-	notes_muted = mute;
+	cac_notes_muted = mute;
 	return before;
-}
-
-bool
-cac_notes_muted(void)
-{
-	return notes_muted;
 }

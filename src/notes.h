@@ -7,8 +7,10 @@
 
 #include "hints.h"
 
+/* Does the trigger note nothing?  Set by cac_mute_notes(). */
+extern bool cac_notes_muted;
+
 extern void cac_note_campaign(const HintKey *key, int flags, int64 check_delay);
 extern bool cac_mute_notes(bool mute);
-extern bool cac_notes_muted(void);
 
 #endif							/* CAC_NOTES_H */

@@ -21,6 +21,8 @@
 
 /* For so many campaigns one plan serves better than one for each. */
 #define CAMPAIGNS_ARE_MANY	20
+/* For so few a plan serves that is made for any, by looking up one after the other. */
+#define CAMPAIGNS_ARE_FEW	64
 /* How many contacts are read at once. */
 #define CONTACTS_AT_ONCE	1000
 
@@ -657,6 +659,8 @@ cac_verify_witnesses(Source *source, int n, Datum *keys, char *const *witnesses,
 	Datum		values[3];
 	Datum	   *texts = palloc(n * sizeof(Datum));
 	bool		sent = since != DT_NOBEGIN;
+	StatementKind kind = sent ? STATEMENT_VERIFY_SENT :
+		n <= CAMPAIGNS_ARE_FEW ? STATEMENT_VERIFY_FEW : STATEMENT_VERIFY;
 	int16		typlen;
 	bool		typbyval;
 	char		typalign;
@@ -671,8 +675,7 @@ cac_verify_witnesses(Source *source, int n, Datum *keys, char *const *witnesses,
 	values[1] = PointerGetDatum(construct_array(texts, n, TEXTOID, -1, false,
 												TYPALIGN_INT));
 	values[2] = TimestampTzGetDatum(since);
-	nrows = cac_execute(source, sent ? STATEMENT_VERIFY_SENT : STATEMENT_VERIFY,
-					sent ? 3 : 2, types, values, NULL);
+	nrows = cac_execute(source, kind, sent ? 3 : 2, types, values, NULL);
 	memset(holds, 0, n * sizeof(bool));
 	for (int64 i = 0; i < nrows; i++)
 		holds[cac_row_count(i, 1) - 1] = true;

@@ -891,6 +891,7 @@ build_statement(const Source *source, StatementKind kind)
 		case STATEMENT_HOLDS:
 			return holds_statement(source);
 		case STATEMENT_VERIFY:
+		case STATEMENT_VERIFY_FEW:
 			return verify_statement(source);
 		case STATEMENT_SENT:
 			return sent_statement(source);
@@ -943,6 +944,7 @@ planned_once(const Source *source, StatementKind kind)
 		case STATEMENT_WITNESS:
 		case STATEMENT_WITNESS_NEXT:
 		case STATEMENT_HOLDS:
+		case STATEMENT_VERIFY_FEW:
 		case STATEMENT_SENT:
 		case STATEMENT_WRITE_STATUS:
 		case STATEMENT_WRITE_STATISTICS:
@@ -975,7 +977,8 @@ begin_planning(const Source *source, StatementKind kind)
 	(void) set_config_option("plan_cache_mode", "force_custom_plan",
 							 PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	if (kind == STATEMENT_VERIFY || kind == STATEMENT_VERIFY_SENT || kind == STATEMENT_SIGN)
+	if (kind == STATEMENT_VERIFY || kind == STATEMENT_VERIFY_FEW ||
+		kind == STATEMENT_VERIFY_SENT || kind == STATEMENT_SIGN)
 		(void) set_config_option("enable_partition_pruning", "off",
 								 PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);

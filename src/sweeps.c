@@ -241,8 +241,50 @@ begin_sweep(Sweep *sweep, const SweepRequest *request, SweepResult *result)
  */
 
 /*
- * Judge the campaign of one hint; count it if its statistics have changed and
- * there is time for it, else put that off.  False where the host wants to stop.
+ * Which campaigns of the hints in hand does the message that is remembered of
+ * them still keep open?  They need no judging.  AttemptFunction.
+ *
+ * What changes that from now on makes another hint.
+ */
+static void
+verify_hints(void *arg)
+{
+	Sweep	   *sweep = arg;
+	Source	   *source = cac_source_open(sweep->source);
+	SavedIdentity saved;
+
+	cac_source_check(source);
+	cac_source_enter(source, true, &saved);
+	cac_note_key_type(sweep, source);
+	for (int i = 0; i < in_hand.count; i++)
+		sweep->keys[i] = cac_key_of_hint(source, &in_hand.keys[i]);
+	cac_verify_candidates(source, sweep->kind, sweep->as_of, sweep->count_before,
+						  sweep->keys, in_hand.count, sweep->held);
+	cac_source_confirm(source);
+	cac_leave(&saved);
+}
+
+/*
+ * What verify_hints() finds out, for all hints in hand at once.  Where that
+ * fails, nothing: the campaigns are judged one by one, and the one that is at
+ * fault is found.
+ */
+static void
+look_at_hints(Sweep *sweep)
+{
+	ErrorData  *error;
+
+	sweep->keys = MemoryContextAlloc(sweep->context, in_hand.count * sizeof(Datum));
+	sweep->held = MemoryContextAllocZero(sweep->context, in_hand.count * sizeof(bool));
+	sweep->as_of = GetCurrentTimestamp();
+	if (!cac_attempt_for_sweep(verify_hints, sweep, cac_time_limit(sweep, NULL), &error))
+		memset(sweep->held, 0, in_hand.count * sizeof(bool));
+}
+
+/*
+ * Judge the campaign of one hint, unless a message is known to keep it open;
+ * count it if its statistics have changed and there is time for it, else put
+ * that off.  False where the host wants to stop.
  */
 static bool
 serve_hint(Sweep *sweep, const HintKey *hint, int flags)
@@ -264,9 +306,9 @@ serve_hint(Sweep *sweep, const HintKey *hint, int flags)
 	sweep->only_statistics = (flags & HINT_CHECK) == 0;
 	sweep->by_hint = true;
 	cac_note_change(source, key, flags);
-	if (sweep->only_statistics && !sweep->count)
+	if ((sweep->only_statistics || sweep->kept_open) && !sweep->count)
 	{
-		cac_hint_put(hint, HINT_CHANGED,
+		cac_hint_put(hint, flags & HINT_CHANGED,
 					 Max(not_before, cac_after(now, Max(HINT_PUT_OFF, -credit * COUNTING_SHARE))));
 		return true;
 	}
@@ -316,14 +358,16 @@ serve_hints(const SweepRequest *request, int64 *served)
 	begin_sweep(&sweep, request, &result);
 	old = MemoryContextSwitchTo(sweep.context);
 	sweep.retries = cac_retries(source, request->kind);
+	look_at_hints(&sweep);
 	cac_commit_now(&sweep);
 
 	for (int i = 0; i < in_hand.count && go_on; i++)
 	{
 		in_hand.current = i;
+		sweep.kept_open = sweep.held[i];
 		go_on = serve_hint(&sweep, &in_hand.keys[i], in_hand.flags[i]);
 		cac_hints_served(pg_popcount32(in_hand.flags[i] & HINT_KINDS));
-		if (in_hand.flags[i] & HINT_CHECK)
+		if ((in_hand.flags[i] & HINT_CHECK) && !sweep.kept_open)
 			cac_commit_now(&sweep);
 		else
 			cac_commit_if_due(&sweep);

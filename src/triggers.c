@@ -339,7 +339,7 @@ learn_table(NotedTable *table, const Trigger *trigger)
 	table->heeded = false;
 	MemoryContextReset(table->context);
 
-	if (trigger->tgnargs == 1 && cac_extension_exists())
+	if (trigger->tgnargs == 1 && cac_hints_ready() && cac_extension_exists())
 	{
 		/* the application's write must not wait, nor meet a deadlock, for us */
 		if (!cac_catalog_lock_nowait())
@@ -560,7 +560,7 @@ campaign_note_message(PG_FUNCTION_ARGS)
 						"campaign_note_message"),
 				 errhint("Attaching a source's tables makes that trigger.")));
 
-	if (cac_hints_ready() && !cac_notes_muted())
+	if (!cac_notes_muted)
 	{
 		table = noted_table(fired);
 		if (table->heeded)

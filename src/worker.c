@@ -8,7 +8,8 @@
  * cycles.  After each it lingers for a moment, since where something has just
  * happened something more is likely to, and a new visit costs milliseconds.
  * A hint that falls due meanwhile is served when it does.
- * Then it leaves word when it will next be needed, and exits: an idle database
+ * Where the application is busy, the next hint is never far off, and it stays.
+ * Else it leaves word when it will next be needed, and exits: an idle database
  * has no connection of ours.
  *
  * A worker is in nobody's way.  Between campaigns, and ten times a second while
@@ -50,6 +51,12 @@
 
 /* How long a worker with nothing to do stays (ms). */
 #define LINGER_MS			1500
+
+/* How soon a hint must fall due to be stayed for (ms): those of a change that was
+ * made just now do. */
+#define STAY_MS				10000
+StaticAssertDecl(STAY_MS * INT64CONST(1000) >= HINT_CHANGED_DELAY + HINT_CHANGED_TOGETHER,
+				 "a worker must stay for what has just changed");
 
 /* How often it looks meanwhile whether it may (ms). */
 #define LOOK_MS				100
@@ -381,6 +388,16 @@ run_reported_cycle(MemoryContext context, bool *installed)
 }
 
 /*
+ * Is there to be something to do so soon that a new process would cost more?  Its
+ * caches would be empty.  One worker that stays is enough.
+ */
+static bool
+worth_staying(TimestampTz hint_due, TimestampTz now)
+{
+	return hint_due <= TimestampTzPlusMilliseconds(now, STAY_MS) && !cac_slot_is_company();
+}
+
+/*
  * Waits for the next thing to do.  True: run a cycle; false: leave.
  */
 static bool
@@ -414,12 +431,12 @@ linger(void)
 		not_before = Min(not_before, TimestampTzPlusMilliseconds(now, PAUSE_MS));
 		until = Min(until, TimestampTzPlusMilliseconds(now, LINGER_MS));
 
-		if (now >= until)
+		if (now >= until && !worth_staying(hint_due, now))
 			return false;
 		if (now >= not_before && due <= now)
 			return true;
 
-		wake = now < not_before ? not_before : Min(until, Max(due, now));
+		wake = Max(now < not_before ? not_before : due, now);
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 Min(LOOK_MS, Max(1, TimestampDifferenceMilliseconds(now, wake))),
