@@ -12,20 +12,23 @@ client() {
 # updates_of DATABASE: prints how many its clients have made.
 updates_of() { sed -n 's/^number of transactions actually processed: //p' "$SANDBOX/rate.$1" | grep .; }
 
+# Nothing can be read from it: to wait without a process.
+exec {never}<> <(:)
+
 # by_turns SECONDS SYNCHRONOUS_COMMIT DATABASE DATABASE: clients of both are there all the
-# time, and take turns of a tenth of a second.  From one second to the next a shared
-# machine is faster or slower by more than what is looked for.  It is the clients who
-# are stopped, by a signal, and never a process of the server.
+# time, and take turns of a fiftieth of a second.  From one second to the next, and from
+# one tenth to the next, a shared machine is faster or slower by more than what is looked
+# for.  It is the clients who are stopped, by a signal, and never a process of the server.
 by_turns() {
-	local turn=0 clients=()
+	local turn=0 turns=0 clients=()
 	(client "$1" "$2" "$3") &
 	clients+=($!)
 	(client "$1" "$2" "$4") &
 	clients+=($!)
 	kill -STOP "${clients[1]}"
 	while kill -0 "${clients[0]}" 2>/dev/null && kill -0 "${clients[1]}" 2>/dev/null; do
-		sleep 0.1
-		look_at_worker
+		read -r -t 0.02 -u "$never"
+		((turns++ % 25 > 0)) || look_at_worker
 		kill -STOP "${clients[turn]}"
 		turn=$((1 - turn))
 		kill -CONT "${clients[turn]}"
