@@ -113,7 +113,8 @@ typedef struct KnownHints
 
 /* By the campaign's hash, in pairs of which the one used last comes first. */
 #define KNOWN_PAIRS		512		/* a power of two */
-#define KNOWN_MARGIN	(USECS_PER_SEC / 5)
+/* More than twice what a commit may be overtaken by, rounding included. */
+#define KNOWN_MARGIN	(USECS_PER_SEC / 2)
 
 static KnownHints known_hints[KNOWN_PAIRS][2];
 static uint64 known_since_drops = 0;

@@ -158,6 +158,47 @@ $holder->quit;
 $node->safe_psql('shop', 'DROP TRIGGER gate ON campaigns; UPDATE campaign_retry SET retry_at = now()');
 eventually($node, 'shop', "SELECT status = 'completed' FROM campaigns WHERE id = '$held'", 'the worker goes on when it can');
 
+# A campaign that is known to be kept open is not even read for a hint; and the
+# worker stays for the next one, that of the statistics.
+
+idle('the worker is gone before a campaign stays open');
+my $open = almost();
+$node->safe_psql('shop', <<"END");
+SET session_replication_role = replica;
+WITH contact AS (INSERT INTO contacts (full_number) VALUES ('+33 7') RETURNING id)
+INSERT INTO messages (campaign_id, contact_id, message_type, status, sent_at)
+SELECT '$open', id, 'message_1', 'sent', now() FROM contact;
+END
+
+# How often the campaigns are read for a hint at judging, which the next hint, at
+# statistics, does not come before the end of.
+sub readings
+{
+	for (1 .. 10)
+	{
+		my $scans = q{SELECT seq_scan + idx_scan FROM pg_stat_user_tables WHERE relname = 'campaigns'};
+		my $before = $node->safe_psql('shop', $scans);
+		my $served = hints('hints_served');
+		$node->safe_psql('shop', "UPDATE messages SET status = CASE status WHEN 'sent' THEN 'delivered' ELSE 'sent' END
+			WHERE campaign_id = '$open' AND message_type = 'message_2'");
+		$node->poll_query_until('shop', "SELECT bool_and(hints_served > $served) FILTER (WHERE process = 'launcher')
+			AND bool_and(state = 'lingering') FILTER (WHERE process = 'worker') FROM campaign_worker");
+		my $readings = $node->safe_psql('shop', $scans) - $before;
+		return $readings if hints('hints_waiting') == 1;
+		idle('all hints are served');
+	}
+	return 'unknown';
+}
+
+my $worker_pid = q{SELECT pid FROM campaign_worker WHERE process = 'worker'};
+cmp_ok(readings(), '>', 0, 'a message that keeps a campaign open is looked for');
+my $pid = $node->safe_psql('shop', $worker_pid);
+eventually($node, 'shop', "SELECT hints_waiting = 0 FROM campaign_worker WHERE process = 'launcher'", 'its statistics are counted');
+is($node->safe_psql('shop', $worker_pid), $pid, 'by the worker that has waited for that');
+is(readings(), '0', 'and then that message is all that is looked at');
+is(status_of($node, 'shop', $open), 'sending', 'as it shows that the campaign stays open');
+$node->safe_psql('shop', "DELETE FROM campaigns WHERE id = '$open'");
+
 # No room.
 
 $node->safe_psql('shop', "SELECT FROM campaign_alter('public', 'check_delay', '1 min')");
