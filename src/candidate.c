@@ -316,12 +316,13 @@ outdated_key(const Sweep *sweep, const ErrorData *error)
 }
 
 /*
- * Is the source still fit for the sweep?  Where it was detached, or a table
- * dropped or altered, in mid-sweep, that is no fault of the campaign's: a host
- * ends the sweep, a caller is told.
+ * cac_source_fit
+ *		Is the source still fit for the sweep?  Where it was detached, or a table
+ *		dropped or altered, in mid-sweep, that is no fault of the campaign's: a
+ *		host ends the sweep, a caller is told.
  */
-static bool
-source_fit(const Sweep *sweep)
+bool
+cac_source_fit(const Sweep *sweep)
 {
 	Source	   *source = cac_source_find(sweep->source);
 
@@ -351,7 +352,7 @@ cac_attempt_for_sweep(AttemptFunction function, Sweep *sweep, int time_limit,
 		if (cac_attempt(function, sweep, time_limit, error))
 			return true;
 		if (changes == cac_source_changes || tries == TRIES_OF_CHANGED_SOURCE ||
-			!source_fit(sweep))
+			!cac_source_fit(sweep))
 			return false;
 	}
 }
@@ -370,7 +371,7 @@ process(Sweep *sweep, Datum key)
 	int			looks = 0;
 	bool		again;
 
-	if (!source_fit(sweep))
+	if (!cac_source_fit(sweep))
 		return false;
 	source = cac_source_open(sweep->source);
 	if (sweep->key_text == NULL && cac_key_type_changed(sweep, source))
@@ -401,7 +402,7 @@ process(Sweep *sweep, Datum key)
 			memset(&sweep->outcome, 0, sizeof(sweep->outcome));
 			sweep->outcome.next_pass = next_pass;
 			sweep->repeatable = false;
-			if (!source_fit(sweep))
+			if (!cac_source_fit(sweep))
 				return false;
 			again = worth_another_look(error, &looks);
 			if (again)

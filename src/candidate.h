@@ -29,7 +29,8 @@ typedef struct Sweep
 								 * while it is at the open campaigns, "ndone" is
 								 * what counts.  Allocated in context */
 
-	Datum	   *keys;			/* the candidates, allocated in context */
+	Datum	   *keys;			/* the candidates, allocated in context; or, as long
+								 * as these are in hand, the campaigns of hints */
 	int64		nkeys;
 	int64		ndone;			/* so many of them, the first, are done */
 	TimestampTz count_before;	/* those counted before are counted unasked */
@@ -62,6 +63,7 @@ typedef struct Sweep
 	JudgeOutcome outcome;
 } Sweep;
 
+extern bool cac_source_fit(const Sweep *sweep);
 extern bool cac_attempt_for_sweep(AttemptFunction function, Sweep *sweep,
 								  int time_limit, ErrorData **error);
 extern void cac_note_key_type(Sweep *sweep, const Source *source);

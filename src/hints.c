@@ -113,8 +113,8 @@ typedef struct KnownHints
 
 /* By the campaign's hash, in pairs of which the one used last comes first. */
 #define KNOWN_PAIRS		512		/* a power of two */
-/* More than twice what a commit may be overtaken by, rounding included. */
-#define KNOWN_MARGIN	(USECS_PER_SEC / 2)
+/* More than several times what a commit may be overtaken by, rounding included. */
+#define KNOWN_MARGIN	USECS_PER_SEC
 
 static KnownHints known_hints[KNOWN_PAIRS][2];
 static uint64 known_since_drops = 0;
@@ -390,7 +390,7 @@ put_hints(const HintKey *key, const TimestampTz due[NUM_FLAGS], bool expiry)
 		if (due[i] >= hints->due[i])
 			continue;
 		/* who knows it to wait would take it to wait when it is gone already */
-		if (hints->due[i] != DT_NOEND && hints->due[i] - due[i] > KNOWN_MARGIN / 2)
+		if (hints->due[i] != DT_NOEND && hints->due[i] - due[i] > KNOWN_MARGIN / 4)
 			pg_atomic_fetch_add_u64(&shared->drops, 1);
 		shared->waiting += hints->due[i] == DT_NOEND;
 		hints->due[i] = due[i];

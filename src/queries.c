@@ -21,8 +21,6 @@
 
 /* For so many campaigns one plan serves better than one for each. */
 #define CAMPAIGNS_ARE_MANY	20
-/* For so few a plan serves that is made for any, by looking up one after the other. */
-#define CAMPAIGNS_ARE_FEW	64
 /* How many contacts are read at once. */
 #define CONTACTS_AT_ONCE	1000
 
@@ -647,12 +645,13 @@ cac_find_sent(Source *source, Datum key, TimestampTz since)
 
 /*
  * cac_verify_witnesses
- *		Which of these n campaigns does the message witnesses[i] keep open?
+ *		Which of these n open campaigns does the message witnesses[i] keep open?
+ *		With "look" they need not be open, and those that are not are not kept so.
  *		Or, with "since" given, was witnesses[i] sent after that?  Sets holds[i].
  */
 void
 cac_verify_witnesses(Source *source, int n, Datum *keys, char *const *witnesses,
-					 TimestampTz since, bool *holds)
+					 bool look, TimestampTz since, bool *holds)
 {
 	Oid			key_type = cac_key_type(source);
 	Oid			types[3] = {InvalidOid, TEXTARRAYOID, TIMESTAMPTZOID};
@@ -660,7 +659,7 @@ cac_verify_witnesses(Source *source, int n, Datum *keys, char *const *witnesses,
 	Datum	   *texts = palloc(n * sizeof(Datum));
 	bool		sent = since != DT_NOBEGIN;
 	StatementKind kind = sent ? STATEMENT_VERIFY_SENT :
-		n <= CAMPAIGNS_ARE_FEW ? STATEMENT_VERIFY_FEW : STATEMENT_VERIFY;
+		look ? STATEMENT_VERIFY_OPEN : STATEMENT_VERIFY;
 	int16		typlen;
 	bool		typbyval;
 	char		typalign;

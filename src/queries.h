@@ -180,8 +180,8 @@ extern char *cac_find_witness(Source *source, Datum key, bool awaits,
 							  const char *last);
 extern char *cac_find_sent(Source *source, Datum key, TimestampTz since);
 extern void cac_verify_witnesses(Source *source, int n, Datum *keys,
-								 char *const *witnesses, TimestampTz since,
-								 bool *holds);
+								 char *const *witnesses, bool look,
+								 TimestampTz since, bool *holds);
 extern void cac_count_due(Source *source, Datum key, TimestampTz cutoff,
 						  TimestampTz start, int64 within, DueCount *count);
 extern bool cac_find_sign(Source *source, TimestampTz since,

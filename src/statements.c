@@ -366,24 +366,26 @@ awaits_of_campaign(const Source *source)
 
 /*
  * Of the campaigns $1 (an array) with the witnesses $2 (of text), those that
- * their witness still keeps open, as ordinal numbers.  One lookup each.
+ * their witness still keeps open, as ordinal numbers.  One lookup each; or two,
+ * where a campaign can have a rule of its own, or with "look" may be closed.
  */
 static char *
-verify_statement(const Source *source)
+verify_statement(const Source *source, bool look)
 {
 	const char *fragments[MAX_FRAGMENTS];
 
 	fragments[0] = witness_condition(source, awaits_of_campaign(source), "", true);
-	/* a campaign's own rule, where it can have one */
-	fragments[1] = cac_source_column(source, TABLE_CAMPAIGNS, "completion_rule")->name == NULL ?
-		"" : cac_expand(source, " JOIN @campaigns@ AS c ON @c.id@ @=@ w.campaign", NULL);
+	fragments[1] = "";
+	if (look || cac_source_column(source, TABLE_CAMPAIGNS, "completion_rule")->name != NULL)
+		fragments[1] = cac_expand(source, " JOIN @campaigns@ AS c ON @c.id@ @=@ w.campaign", NULL);
+	fragments[2] = look ? cac_expand(source, " AND @c.status:sending@", NULL) : "";
 	return cac_expand(source,
 					  "SELECT w.n FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
 					  " WITH ORDINALITY AS w(campaign, witness, n)"
 					  "@$2@"
 					  " JOIN @messages@ AS m ON @m.campaign_id@ @=@ w.campaign"
 					  "  AND @m.id@ @=m.id@ w.witness@::m.id@"
-					  " WHERE @$1@", fragments);
+					  " WHERE @$1@@$3@", fragments);
 }
 
 /*
@@ -891,8 +893,8 @@ build_statement(const Source *source, StatementKind kind)
 		case STATEMENT_HOLDS:
 			return holds_statement(source);
 		case STATEMENT_VERIFY:
-		case STATEMENT_VERIFY_FEW:
-			return verify_statement(source);
+		case STATEMENT_VERIFY_OPEN:
+			return verify_statement(source, kind == STATEMENT_VERIFY_OPEN);
 		case STATEMENT_SENT:
 			return sent_statement(source);
 		case STATEMENT_VERIFY_SENT:
@@ -927,7 +929,7 @@ build_statement(const Source *source, StatementKind kind)
 
 /*
  * Is one plan as good for any campaign as for the next?  So it is where the
- * statement looks up a row or two, however large the campaign.  PostgreSQL would
+ * statement looks up a row or two of each, however large the campaign.  PostgreSQL would
  * plan most of these anew each time, which takes longer than to execute them.
  * Citus has to.
  */
@@ -944,7 +946,7 @@ planned_once(const Source *source, StatementKind kind)
 		case STATEMENT_WITNESS:
 		case STATEMENT_WITNESS_NEXT:
 		case STATEMENT_HOLDS:
-		case STATEMENT_VERIFY_FEW:
+		case STATEMENT_VERIFY_OPEN:
 		case STATEMENT_SENT:
 		case STATEMENT_WRITE_STATUS:
 		case STATEMENT_WRITE_STATISTICS:
@@ -977,7 +979,7 @@ begin_planning(const Source *source, StatementKind kind)
 	(void) set_config_option("plan_cache_mode", "force_custom_plan",
 							 PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	if (kind == STATEMENT_VERIFY || kind == STATEMENT_VERIFY_FEW ||
+	if (kind == STATEMENT_VERIFY || kind == STATEMENT_VERIFY_OPEN ||
 		kind == STATEMENT_VERIFY_SENT || kind == STATEMENT_SIGN)
 		(void) set_config_option("enable_partition_pruning", "off",
 								 PGC_USERSET, PGC_S_SESSION,

@@ -29,6 +29,7 @@
 #include "portability/instr_time.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -255,30 +256,49 @@ verify_hints(void *arg)
 
 	cac_source_check(source);
 	cac_source_enter(source, true, &saved);
-	cac_note_key_type(sweep, source);
+	/* a plan made while a table was empty has to do when it has been filled */
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	for (int i = 0; i < in_hand.count; i++)
 		sweep->keys[i] = cac_key_of_hint(source, &in_hand.keys[i]);
+	memset(sweep->held, 0, in_hand.count * sizeof(bool));
 	cac_verify_candidates(source, sweep->kind, sweep->as_of, sweep->count_before,
-						  sweep->keys, in_hand.count, sweep->held);
+						  true, sweep->keys, in_hand.count, sweep->held);
 	cac_source_confirm(source);
 	cac_leave(&saved);
 }
 
 /*
- * What verify_hints() finds out, for all hints in hand at once.  Where that
- * fails, nothing: the campaigns are judged one by one, and the one that is at
- * fault is found.
+ * Look at all hints in hand at once: which campaigns are kept open, and, if any is
+ * left to be judged or counted, which are to be retried.  False if there is no such
+ * source any more.
+ *
+ * Where the looking fails otherwise, all are judged one by one, and the one that is
+ * at fault is found.
  */
-static void
+static bool
 look_at_hints(Sweep *sweep)
 {
+	bool		any_left = false;
 	ErrorData  *error;
 
 	sweep->keys = MemoryContextAlloc(sweep->context, in_hand.count * sizeof(Datum));
 	sweep->held = MemoryContextAllocZero(sweep->context, in_hand.count * sizeof(bool));
 	sweep->as_of = GetCurrentTimestamp();
 	if (!cac_attempt_for_sweep(verify_hints, sweep, cac_time_limit(sweep, NULL), &error))
+	{
+		ereport(DEBUG1,
+				(errmsg_internal("the hints of source \"%s\" are served one by one: %s",
+								 sweep->source, error->message)));
 		memset(sweep->held, 0, in_hand.count * sizeof(bool));
+	}
+	if (!cac_source_fit(sweep))
+		return false;
+	for (int i = 0; i < in_hand.count; i++)
+		any_left |= !sweep->held[i] || (in_hand.flags[i] & HINT_CHANGED);
+	if (any_left)
+		sweep->retries = cac_retries(cac_source_open(sweep->source), sweep->kind);
+	return true;
 }
 
 /*
@@ -344,7 +364,7 @@ serve_hints(const SweepRequest *request, int64 *served)
 	SweepResult result = {0};
 	Sweep		sweep;
 	MemoryContext old;
-	bool		go_on = true;
+	bool		go_on;
 
 	register_cleaning_up();
 	in_hand.committed = 0;
@@ -357,9 +377,9 @@ serve_hints(const SweepRequest *request, int64 *served)
 		return true;
 	begin_sweep(&sweep, request, &result);
 	old = MemoryContextSwitchTo(sweep.context);
-	sweep.retries = cac_retries(source, request->kind);
-	look_at_hints(&sweep);
+	/* what another sweep has done so far is not held for this */
 	cac_commit_now(&sweep);
+	go_on = look_at_hints(&sweep);
 
 	for (int i = 0; i < in_hand.count && go_on; i++)
 	{
@@ -483,7 +503,7 @@ find_candidates(void *arg)
 			sweep->count_before = cac_count_before(source, sweep->keys,
 												   sweep->nkeys, sweep->as_of);
 		cac_verify_candidates(source, sweep->kind, sweep->as_of,
-							  sweep->count_before, sweep->keys + sweep->ndone,
+							  sweep->count_before, false, sweep->keys + sweep->ndone,
 							  sweep->nkeys - sweep->ndone,
 							  sweep->held + sweep->ndone);
 	}

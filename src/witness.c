@@ -238,12 +238,12 @@ cac_count_overdue(const Source *source, Datum key, TimestampTz count_before,
  * cac_verify_candidates
  *		Which of these open campaigns are kept out of the sweep by the message
  *		that is remembered of them?  Sets held[i].  None is that is to be
- *		counted.
+ *		counted; nor, with "look", one that is not open.
  */
 void
 cac_verify_candidates(Source *source, SweepKind sweep, TimestampTz as_of,
-					  TimestampTz count_before, Datum *keys, int64 nkeys,
-					  bool *held)
+					  TimestampTz count_before, bool look, Datum *keys,
+					  int64 nkeys, bool *held)
 {
 	TimestampTz since = sweep == SWEEP_INTERRUPTED ?
 		cac_before(as_of, source->policy.stall_after) : DT_NOBEGIN;
@@ -271,7 +271,7 @@ cac_verify_candidates(Source *source, SweepKind sweep, TimestampTz as_of,
 		}
 		if (n == VERIFY_AT_ONCE || (n > 0 && i == nkeys - 1))
 		{
-			cac_verify_witnesses(source, n, asked, witnesses, since, holds);
+			cac_verify_witnesses(source, n, asked, witnesses, look, since, holds);
 			for (int k = 0; k < n; k++)
 				held[numbers[k]] = holds[k];
 			n = 0;

@@ -16,7 +16,7 @@ extern bool cac_kept_open(Source *source, Datum key, SweepKind sweep,
 						  const CampaignFacts *facts, TimestampTz as_of);
 extern void cac_verify_candidates(Source *source, SweepKind sweep,
 								  TimestampTz as_of, TimestampTz count_before,
-								  Datum *keys, int64 nkeys, bool *held);
+								  bool look, Datum *keys, int64 nkeys, bool *held);
 extern TimestampTz cac_count_before(const Source *source, const Datum *keys,
 									int64 nkeys, TimestampTz as_of);
 extern bool cac_count_overdue(const Source *source, Datum key,

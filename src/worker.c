@@ -8,8 +8,8 @@
  * cycles.  After each it lingers for a moment, since where something has just
  * happened something more is likely to, and a new visit costs milliseconds.
  * A hint that falls due meanwhile is served when it does.
- * Where the application is busy, the next hint is never far off, and it stays.
- * Else it leaves word when it will next be needed, and exits: an idle database
+ * Where the application is busy, the next hint is never far off, and it stays, for
+ * a minute.  Then, or before, it leaves word when it will next be needed, and exits: an idle database
  * has no connection of ours.
  *
  * A worker is in nobody's way.  Between campaigns, and ten times a second while
@@ -53,8 +53,10 @@
 #define LINGER_MS			1500
 
 /* How soon a hint must fall due to be stayed for (ms): those of a change that was
- * made just now do. */
+ * made just now do.  And until when in a visit (ms): now and then each is to end, as
+ * much is told, and put right, when it does. */
 #define STAY_MS				10000
+#define STAY_UNTIL_MS		60000
 StaticAssertDecl(STAY_MS * INT64CONST(1000) >= HINT_CHANGED_DELAY + HINT_CHANGED_TOGETHER,
 				 "a worker must stay for what has just changed");
 
@@ -93,6 +95,7 @@ static StopReason stop_reason = STOP_NOT;
 /* Is there anything to cancel? */
 static bool in_cycle = false;
 
+static TimestampTz visit_started_at;
 static TimestampTz turn_started_at;
 static TimestampTz source_turn_started_at;
 static TimestampTz source_looked_at;	/* whether other sources wait */
@@ -394,7 +397,8 @@ run_reported_cycle(MemoryContext context, bool *installed)
 static bool
 worth_staying(TimestampTz hint_due, TimestampTz now)
 {
-	return hint_due <= TimestampTzPlusMilliseconds(now, STAY_MS) && !cac_slot_is_company();
+	return hint_due <= TimestampTzPlusMilliseconds(now, STAY_MS) &&
+		!is_past(visit_started_at, STAY_UNTIL_MS, now) && !cac_slot_is_company();
 }
 
 /*
@@ -434,7 +438,11 @@ linger(void)
 		if (now >= until && !worth_staying(hint_due, now))
 			return false;
 		if (now >= not_before && due <= now)
+		{
+			/* while it lingered nobody waited for its slot */
+			turn_started_at = now;
 			return true;
+		}
 
 		wake = Max(now < not_before ? not_before : due, now);
 		(void) WaitLatch(MyLatch,
@@ -459,7 +467,7 @@ serve_database(void)
 												  ALLOCSET_DEFAULT_SIZES);
 	bool		installed = true;
 
-	turn_started_at = GetCurrentTimestamp();
+	visit_started_at = turn_started_at = GetCurrentTimestamp();
 	begin_turn();
 
 	/* asked before the first cycle too: much may have changed by now */

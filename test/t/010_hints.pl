@@ -158,29 +158,42 @@ $holder->quit;
 $node->safe_psql('shop', 'DROP TRIGGER gate ON campaigns; UPDATE campaign_retry SET retry_at = now()');
 eventually($node, 'shop', "SELECT status = 'completed' FROM campaigns WHERE id = '$held'", 'the worker goes on when it can');
 
-# A campaign that is known to be kept open is not even read for a hint; and the
-# worker stays for the next one, that of the statistics.
+# Of a campaign that is known to be kept open nothing else is read for a hint; and
+# the worker stays for the next one, that of the statistics.
 
 idle('the worker is gone before a campaign stays open');
-my $open = almost();
-$node->safe_psql('shop', <<"END");
+my $open = open_campaign();
+
+# One contact more, who may still reply.
+sub open_campaign
+{
+	my $campaign = almost();
+	$node->safe_psql('shop', <<"END");
 SET session_replication_role = replica;
 WITH contact AS (INSERT INTO contacts (full_number) VALUES ('+33 7') RETURNING id)
 INSERT INTO messages (campaign_id, contact_id, message_type, status, sent_at)
-SELECT '$open', id, 'message_1', 'sent', now() FROM contact;
+SELECT '$campaign', id, 'message_1', 'sent', now() FROM contact;
 END
+	return $campaign;
+}
 
-# How often the campaigns are read for a hint at judging, which the next hint, at
-# statistics, does not come before the end of.
+# The message of the contact whose cycle has ended changes.
+sub change
+{
+	$node->safe_psql('shop', "UPDATE messages SET status = CASE status WHEN 'sent' THEN 'delivered' ELSE 'sent' END
+		WHERE campaign_id = '$open' AND message_type = 'message_2'");
+}
+
+# How often what is remembered of campaigns is read for a hint at judging, before
+# the next hint, at statistics, falls due.
 sub readings
 {
 	for (1 .. 10)
 	{
-		my $scans = q{SELECT seq_scan + idx_scan FROM pg_stat_user_tables WHERE relname = 'campaigns'};
+		my $scans = q{SELECT idx_scan FROM pg_stat_user_tables WHERE relname = 'campaign_reopening'};
 		my $before = $node->safe_psql('shop', $scans);
 		my $served = hints('hints_served');
-		$node->safe_psql('shop', "UPDATE messages SET status = CASE status WHEN 'sent' THEN 'delivered' ELSE 'sent' END
-			WHERE campaign_id = '$open' AND message_type = 'message_2'");
+		change();
 		$node->poll_query_until('shop', "SELECT bool_and(hints_served > $served) FILTER (WHERE process = 'launcher')
 			AND bool_and(state = 'lingering') FILTER (WHERE process = 'worker') FROM campaign_worker");
 		my $readings = $node->safe_psql('shop', $scans) - $before;
@@ -197,6 +210,22 @@ eventually($node, 'shop', "SELECT hints_waiting = 0 FROM campaign_worker WHERE p
 is($node->safe_psql('shop', $worker_pid), $pid, 'by the worker that has waited for that');
 is(readings(), '0', 'and then that message is all that is looked at');
 is(status_of($node, 'shop', $open), 'sending', 'as it shows that the campaign stays open');
+
+# But one that was closed is, even if that message has come to wait again: all
+# that is remembered of it shows it open.
+
+$node->safe_psql('shop', <<"END");
+BEGIN;
+SET LOCAL session_replication_role = replica;
+UPDATE messages SET status = 'failed' WHERE campaign_id = '$open' AND message_type = 'message_1';
+UPDATE campaigns SET status = 'completed', completed_at = now() WHERE id = '$open';
+INSERT INTO campaign_state (source, campaign_id, closed_at, closed_as, closed_by, noted_at)
+SELECT 'public', id, completed_at, status, 'complete', now() FROM campaigns WHERE id = '$open';
+COMMIT;
+UPDATE messages SET status = 'pending' WHERE campaign_id = '$open' AND message_type = 'message_1';
+END
+eventually($node, 'shop', "SELECT status = 'sending' FROM campaigns WHERE id = '$open'", 'a hint reopens a campaign in spite of the message that it was known by');
+cmp_ok(hints('hints_waiting'), '>', 0, 'the one at judging');
 $node->safe_psql('shop', "DELETE FROM campaigns WHERE id = '$open'");
 
 # No room.
@@ -277,6 +306,26 @@ $node->safe_psql('shop', "SELECT FROM campaign_alter('public', 'mode', 'paused')
 eventually($node, 'shop', "SELECT bool_and(hints_waiting = 0) FILTER (WHERE process = 'launcher')
 	AND count(*) FILTER (WHERE process = 'worker') = 0 FROM campaign_worker", 'those of a paused source are dropped');
 is(status_of($node, 'shop', $campaign), 'sending', 'and it is left alone');
+
+# One whose tables are dropped while its hints are looked at is left at once.
+
+$node->safe_psql('shop', "SELECT FROM campaign_alter('public', 'mode', 'active')");
+$open = open_campaign();
+change();
+my $quiet = "SELECT bool_and(hints_waiting = 0) FILTER (WHERE process = 'launcher')
+	AND count(*) FILTER (WHERE process = 'worker') = 0 FROM campaign_worker";
+eventually($node, 'shop', $quiet, 'a message is remembered that keeps a campaign open');
+$node->safe_psql('shop', "SELECT FROM campaign_alter('public', 'check_delay', '3 s')");
+change();
+my $offset = -s $node->logfile;
+my $dropping = session($node, 'shop');
+$dropping->query_safe('BEGIN; DROP TABLE campaigns, contacts, messages, interactions CASCADE');
+eventually($node, 'shop', "SELECT count(*) = 1 FROM pg_stat_activity
+	WHERE backend_type = 'campaign_autoclose worker' AND wait_event_type = 'Lock'", 'a worker waits for its tables');
+$dropping->query_safe('COMMIT');
+$dropping->quit;
+eventually($node, 'shop', $quiet, 'the hints of a source without tables go');
+unlike(slurp_file($node->logfile, $offset), qr/could not be|cache lookup/, 'and nobody has looked for them');
 
 $node->stop;
 done_testing();
