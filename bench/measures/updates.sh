@@ -124,9 +124,9 @@ measure() {
 	local seconds side
 	seconds=$(size 8 2)
 	criterion "the application's updates with the extension / without" 'durable with' 'durable beside with' 0.5 '>=' 0.97
+	criterion '... of a processor, for the worker, taken off' 'durable worker of with' '' 0.5 '' '' ' %'
 	criterion '... in rounds of seconds instead, the worker being there in its own only' 'plain with' 'plain without' 0.5 '' ''
 	criterion '... where commits do not wait for the disk' 'lazy with' 'lazy beside with' 0.5 '' ''
-	criterion '... of a processor, for the worker' 'lazy worker of with' '' 0.5 '' '' ' %'
 	criterion '... with a trigger in C that does nothing, and no worker / without' 'durable noop' 'durable beside noop' 0.5 '' ''
 	criterion '... where commits do not wait for the disk' 'lazy noop' 'lazy beside noop' 0.5 '' ''
 	criterion '... with the indexes of the set-based SQL / without' 'durable indexed' 'durable beside indexed' 0.5 '' ''
