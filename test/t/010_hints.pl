@@ -310,6 +310,7 @@ is(status_of($node, 'shop', $campaign), 'sending', 'and it is left alone');
 # One whose tables are dropped while its hints are looked at is left at once.
 
 $node->safe_psql('shop', "SELECT FROM campaign_alter('public', 'mode', 'active')");
+set_every('1 hour');
 $node->restart;	# which makes room to remember a message
 $open = open_campaign();
 change();
