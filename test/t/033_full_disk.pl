@@ -44,6 +44,9 @@ sub fill_disk
 
 for my $round (1 .. rounds(2))
 {
+	# A worker to which a source has just failed leaves that alone for a minute;
+	# one that comes anew does not.
+	enable_worker($node, $_) for 'off', 'on';
 	my $before = log_end($node);
 
 	# They expire when there is no room to mark them.
