@@ -29,12 +29,12 @@ typedef struct Sweep
 								 * while it is at the open campaigns, "ndone" is
 								 * what counts.  Allocated in context */
 
-	Datum	   *keys;			/* the candidates, allocated in context; or, as long
-								 * as these are in hand, the campaigns of hints */
+	Datum	   *keys;			/* the candidates, allocated in context */
 	int64		nkeys;
 	int64		ndone;			/* so many of them, the first, are done */
 	TimestampTz count_before;	/* those counted before are counted unasked */
-	bool	   *held;			/* of these: a message shows there is nothing to do */
+	bool	   *held;			/* of these, or of the hints in hand: a message shows
+								 * there is nothing to do */
 	List	   *retries;		/* of CampaignRetry, likewise */
 	bool		alone;			/* no two of them share a transaction */
 	bool		repeatable;		/* all that is uncommitted would be done again */

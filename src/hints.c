@@ -113,7 +113,7 @@ typedef struct KnownHints
 
 /* By the campaign's hash, in pairs of which the one used last comes first. */
 #define KNOWN_PAIRS		512		/* a power of two */
-/* More than several times what a commit may be overtaken by, rounding included. */
+/* Several times what a commit may be overtaken by, rounding included. */
 #define KNOWN_MARGIN	USECS_PER_SEC
 
 static KnownHints known_hints[KNOWN_PAIRS][2];

@@ -957,8 +957,19 @@ planned_once(const Source *source, StatementKind kind)
 }
 
 /*
+ * Until end_planning(), plan by another setting.
+ */
+static void
+save_setting(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
  * Before a statement is executed: see that its plan chooses partitions when it
- * is made, for the very campaign.
+ * is made, for the very campaign; and that one for any campaigns, made while the
+ * messages were few, looks them up one by one, which has to do when they are many.
  *
  * A plan for any campaign does so when it is executed.  Where some partitions
  * are partitioned again, PostgreSQL (15.20, say) gets that wrong while another
@@ -973,17 +984,17 @@ begin_planning(const Source *source, StatementKind kind)
 {
 	int			guc_level;
 
-	if (!source->subpartitioned)
+	if (!source->subpartitioned && kind != STATEMENT_VERIFY_OPEN)
 		return 0;
 	guc_level = NewGUCNestLevel();
-	(void) set_config_option("plan_cache_mode", "force_custom_plan",
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	if (kind == STATEMENT_VERIFY || kind == STATEMENT_VERIFY_OPEN ||
-		kind == STATEMENT_VERIFY_SENT || kind == STATEMENT_SIGN)
-		(void) set_config_option("enable_partition_pruning", "off",
-								 PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
+	if (kind == STATEMENT_VERIFY_OPEN)
+		save_setting("enable_seqscan", "off");
+	if (source->subpartitioned)
+		save_setting("plan_cache_mode", "force_custom_plan");
+	if (source->subpartitioned &&
+		(kind == STATEMENT_VERIFY || kind == STATEMENT_VERIFY_OPEN ||
+		 kind == STATEMENT_VERIFY_SENT || kind == STATEMENT_SIGN))
+		save_setting("enable_partition_pruning", "off");
 	return guc_level;
 }
 

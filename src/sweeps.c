@@ -29,7 +29,6 @@
 #include "portability/instr_time.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -253,17 +252,15 @@ verify_hints(void *arg)
 	Sweep	   *sweep = arg;
 	Source	   *source = cac_source_open(sweep->source);
 	SavedIdentity saved;
+	Datum		keys[HINTS_AT_ONCE];
 
 	cac_source_check(source);
 	cac_source_enter(source, true, &saved);
-	/* a plan made while a table was empty has to do when it has been filled */
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
 	for (int i = 0; i < in_hand.count; i++)
-		sweep->keys[i] = cac_key_of_hint(source, &in_hand.keys[i]);
+		keys[i] = cac_key_of_hint(source, &in_hand.keys[i]);
 	memset(sweep->held, 0, in_hand.count * sizeof(bool));
 	cac_verify_candidates(source, sweep->kind, sweep->as_of, sweep->count_before,
-						  true, sweep->keys, in_hand.count, sweep->held);
+						  true, keys, in_hand.count, sweep->held);
 	cac_source_confirm(source);
 	cac_leave(&saved);
 }
@@ -282,7 +279,6 @@ look_at_hints(Sweep *sweep)
 	bool		any_left = false;
 	ErrorData  *error;
 
-	sweep->keys = MemoryContextAlloc(sweep->context, in_hand.count * sizeof(Datum));
 	sweep->held = MemoryContextAllocZero(sweep->context, in_hand.count * sizeof(bool));
 	sweep->as_of = GetCurrentTimestamp();
 	if (!cac_attempt_for_sweep(verify_hints, sweep, cac_time_limit(sweep, NULL), &error))

@@ -8,9 +8,9 @@
  * cycles.  After each it lingers for a moment, since where something has just
  * happened something more is likely to, and a new visit costs milliseconds.
  * A hint that falls due meanwhile is served when it does.
- * Where the application is busy, the next hint is never far off, and it stays, for
- * a minute.  Then, or before, it leaves word when it will next be needed, and exits: an idle database
- * has no connection of ours.
+ * Where the application is busy, the next hint is never far off, and it stays,
+ * for a minute.  Then, or before, it leaves word when it will next be needed, and
+ * exits: an idle database has no connection of ours.
  *
  * A worker is in nobody's way.  Between campaigns, and ten times a second while
  * it lingers, it looks whether it may go on, see go_on().

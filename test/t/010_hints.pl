@@ -305,8 +305,9 @@ $node->safe_psql('shop', "SELECT FROM campaign_alter('public', 'check_delay', '1
 $campaign = almost();
 send_last($campaign);
 $node->safe_psql('shop', "SELECT FROM campaign_alter('public', 'mode', 'paused')");
-eventually($node, 'shop', "SELECT bool_and(hints_waiting = 0) FILTER (WHERE process = 'launcher')
-	AND count(*) FILTER (WHERE process = 'worker') = 0 FROM campaign_worker", 'those of a paused source are dropped');
+my $quiet = "SELECT bool_and(hints_waiting = 0) FILTER (WHERE process = 'launcher')
+	AND count(*) FILTER (WHERE process = 'worker') = 0 FROM campaign_worker";
+eventually($node, 'shop', $quiet, 'those of a paused source are dropped');
 is(status_of($node, 'shop', $campaign), 'sending', 'and it is left alone');
 
 # One whose tables are dropped while its hints are looked at is left at once.
@@ -316,8 +317,6 @@ set_every('1 hour');
 $node->restart;	# which makes room to remember a message
 $open = open_campaign();
 change();
-my $quiet = "SELECT bool_and(hints_waiting = 0) FILTER (WHERE process = 'launcher')
-	AND count(*) FILTER (WHERE process = 'worker') = 0 FROM campaign_worker";
 eventually($node, 'shop', $quiet, 'a message is remembered that keeps a campaign open');
 $node->safe_psql('shop', "SELECT FROM campaign_alter('public', 'check_delay', '3 s')");
 change();
